@@ -1,0 +1,2 @@
+//! Models made of kernels: weights, tokenizers, chat templates, language models. Knows no actor and no graph.
+#![forbid(unsafe_code)]

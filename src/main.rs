@@ -1,0 +1,2 @@
+//! The `nanomind` command line.
+fn main() {}
