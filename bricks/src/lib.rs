@@ -1,2 +1,4 @@
 //! Models made of kernels: weights, tokenizers, chat templates, language models. Knows no actor and no graph.
 #![forbid(unsafe_code)]
+
+pub mod store;

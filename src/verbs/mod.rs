@@ -1,0 +1,23 @@
+//! The verbs, one file each: `Args` and `run`. A verb is listed here only when it works.
+use crate::{exit::Exit, globals::Globals};
+
+mod list;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List the models that nanomind knows and those on this machine
+    List(list::Args),
+}
+
+impl Verb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Whatever stops the verb, with its exit code.
+    pub fn run(self, globals: &Globals) -> Result<(), Exit> {
+        match self {
+            Verb::List(args) => list::run(args, globals),
+        }
+    }
+}
