@@ -1,2 +1,16 @@
 //! What the machine offers: accelerators, memory, power and time. Knows no model, no graph and no actor.
+//!
+//! To this crate a job is opaque: it runs on a lent [`Lane`] and declares its cost. All compute threads of the
+//! project are started here, and only [`Clock`] reads the time or sleeps.
 #![deny(unsafe_code)]
+
+mod clock;
+#[allow(unsafe_code)]
+mod cpu;
+#[allow(unsafe_code)]
+mod memory;
+mod sync;
+
+pub use clock::{Clock, Interval, Timestamp};
+pub use cpu::{CpuListError, CpuSet, Lane};
+pub use memory::{AlignedBuffer, AllocationError, MapError, MappedFile};

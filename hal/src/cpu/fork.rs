@@ -1,0 +1,149 @@
+//! One fork: how the threads of a lane share out the tasks of a call and agree that all are done. It never waits
+//! for a thread that has claimed nothing, and never touches a call after its caller has gone.
+//!
+//! All claims go through one word: the number of the call above, the tasks left to claim below. A thread reads the
+//! word, reads what the call is, and then claims a task by exchanging the word for one with a task less. If that
+//! succeeds, the call was still the same one *and* has a task that is not done: so its caller is still waiting, what
+//! was read belongs to this call, and the closure behind it is alive. If it fails, what was read is thrown away.
+//! Tasks are counted down, so that an exhausted word reads as exhausted whatever the fields of the next call say.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, Ordering};
+
+/// Tasks of one call at most: the lower bits of the word.
+pub(crate) const MAX_TASKS: usize = (1 << TASK_BITS) - 1;
+const TASK_BITS: u32 = 24;
+
+/// What a panic carries.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// The number of a call; it wraps after 2⁴⁰ calls, which at a million calls a second is twelve days. A thread would
+/// have to stand still between two instructions for exactly that long to mistake one call for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call(u64);
+
+/// A cache line of its own (two, as processors fetch them in pairs), so that counters do not slow each other down.
+#[repr(align(128))]
+struct Line<T>(T);
+
+/// A closure with its type erased: `run(data, index)`.
+type Run = unsafe fn(*const (), usize);
+
+/// The shared state of the calls of one lane, one at a time.
+pub(crate) struct Fork {
+    word: Line<AtomicU64>,
+    done: Line<AtomicUsize>,
+    tasks: AtomicUsize,
+    data: AtomicPtr<()>,
+    run: AtomicPtr<()>,
+    panic: Mutex<Option<Panic>>,
+}
+
+impl Fork {
+    pub(crate) fn new() -> Fork {
+        Fork {
+            word: Line(AtomicU64::new(0)),
+            done: Line(AtomicUsize::new(0)),
+            tasks: AtomicUsize::new(0),
+            data: AtomicPtr::new(std::ptr::null_mut()),
+            run: AtomicPtr::new(std::ptr::null_mut()),
+            panic: Mutex::new(None),
+        }
+    }
+
+    /// The call that is running, or that ran last.
+    pub(crate) fn current(&self) -> Call {
+        // SeqCst, as a worker looks here once more after it has said that it sleeps.
+        Call(self.word.0.load(Ordering::SeqCst) >> TASK_BITS)
+    }
+
+    /// Offers `tasks` tasks (at least 1, at most [`MAX_TASKS`]) to all threads.
+    ///
+    /// # Safety
+    /// One thread at a time offers. `task` must stay alive and in place until [`Fork::is_done`] has said yes.
+    pub(crate) unsafe fn offer<F: Fn(usize) + Sync>(&self, tasks: usize, task: &F) -> Call {
+        debug_assert!((1..=MAX_TASKS).contains(&tasks), "{tasks} tasks in one call");
+        // Relaxed will do: the word below publishes these, and nobody who reads them early can claim.
+        self.tasks.store(tasks, Ordering::Relaxed);
+        self.data.store(std::ptr::from_ref(task).cast::<()>().cast_mut(), Ordering::Relaxed);
+        self.run.store(run::<F> as Run as *mut (), Ordering::Relaxed);
+        self.done.0.store(0, Ordering::Relaxed);
+        let call = (self.word.0.load(Ordering::Relaxed) >> TASK_BITS).wrapping_add(1) & (u64::MAX >> TASK_BITS);
+        // SeqCst, as the caller then looks who sleeps, and who goes to sleep looks here afterwards.
+        self.word.0.store(call << TASK_BITS | tasks as u64, Ordering::SeqCst);
+        Call(call)
+    }
+
+    /// Claims and runs tasks of `call` until none is left; says whether that was the last of it. A panic is kept for
+    /// [`Fork::take_panic`], and the tasks that nobody has claimed by then are given up.
+    pub(crate) fn help(&self, call: Call) -> bool {
+        let mut finished = 0;
+        let mut tasks = 0;
+        let mut word = self.word.0.load(Ordering::Acquire);
+        loop {
+            let left = word & MAX_TASKS as u64;
+            if word >> TASK_BITS != call.0 || left == 0 {
+                break;
+            }
+            let data = self.data.load(Ordering::Relaxed);
+            let erased = self.run.load(Ordering::Relaxed);
+            let offered = self.tasks.load(Ordering::Relaxed);
+            if let Err(now) = self.word.0.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Acquire) {
+                word = now;
+                continue;
+            }
+            tasks = offered;
+            // SAFETY: the exchange succeeded, so this call has a task that is not done and its caller still waits:
+            // the three fields were not overwritten since the word was read, and hold what `offer` stored: `erased`
+            // came from a `Run`, `data` from the `&F` it was made for, which `offer`'s caller keeps alive.
+            let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
+                let run = std::mem::transmute::<*mut (), Run>(erased);
+                run(data.cast_const(), tasks - left as usize);
+            }));
+            finished += 1;
+            word = self.word.0.load(Ordering::Acquire);
+            if let Err(panic) = outcome {
+                finished += self.give_up();
+                self.panic.lock().get_or_insert(panic);
+            }
+        }
+        // Once we have reported, the caller may be gone: nothing of the call is touched afterwards. SeqCst, as we then
+        // look whether the caller sleeps.
+        finished > 0 && self.done.0.fetch_add(finished, Ordering::SeqCst) + finished == tasks
+    }
+
+    /// Takes all tasks that are left without running them; says how many. Only who has claimed a task of this call
+    /// and not yet reported it may ask, so the call cannot change meanwhile.
+    fn give_up(&self) -> usize {
+        let mut word = self.word.0.load(Ordering::Acquire);
+        loop {
+            let left = word & MAX_TASKS as u64;
+            match self.word.0.compare_exchange_weak(word, word - left, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return left as usize,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Whether all tasks of the call with `tasks` tasks are done. Only its caller may ask.
+    pub(crate) fn is_done(&self, tasks: usize) -> bool {
+        self.done.0.load(Ordering::SeqCst) == tasks
+    }
+
+    /// The panic of the call that is done, if there was one.
+    pub(crate) fn take_panic(&self) -> Option<Panic> {
+        self.panic.lock().take()
+    }
+}
+
+/// Calls the closure behind `data`.
+///
+/// # Safety
+/// `data` points to a living `F`.
+unsafe fn run<F: Fn(usize) + Sync>(data: *const (), index: usize) {
+    // SAFETY: the caller promises a living `F`; it is `Sync`, so any thread may call it.
+    let task = unsafe { &*data.cast::<F>() };
+    task(index);
+}

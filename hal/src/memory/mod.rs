@@ -1,0 +1,7 @@
+//! Memory: aligned buffers, mapped files, and the token-aware slots that embeddings travel in.
+
+mod aligned;
+mod mapped;
+
+pub use aligned::{AlignedBuffer, AllocationError};
+pub use mapped::{MapError, MappedFile};
