@@ -1,2 +1,30 @@
 //! The graph language: document, diagnostics, port types, checks, plan, pictures. Opens no file, starts no thread.
 #![forbid(unsafe_code)]
+
+mod diagnostic;
+mod field;
+mod names;
+mod node;
+mod overrides;
+mod placement;
+mod plan;
+mod port;
+mod queue;
+mod registry;
+mod report;
+mod source;
+mod surroundings;
+mod units;
+
+pub use diagnostic::{Code, Diagnostic, Label, Severity};
+pub use field::{FieldSpec, FieldType, FieldValue, Presence};
+pub use node::{MemoryNeed, NodeSpec, Role};
+pub use overrides::Overrides;
+pub use placement::{AcceleratorName, Placement, PowerPolicy, RestartPolicy};
+pub use plan::{Endpoint, FieldError, MemoryEstimate, MemoryShare, Plan, PlannedEdge, PlannedNode};
+pub use port::{ElementType, Firing, ModelWidth, PortSpec, PortType, Width};
+pub use queue::{Queue, QueuePolicy};
+pub use registry::{Registry, SpecError};
+pub use report::{Drawing, Report};
+pub use source::{Location, Source, Span};
+pub use surroundings::{LoadError, Loader, Machine, ModelCatalogue, ModelFacts, ModelProblem, NoFiles, Surroundings};

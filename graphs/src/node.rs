@@ -1,0 +1,159 @@
+//! The specification of a node kind: its ports, fields, needs and documentation.
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{FieldSpec, PortSpec};
+
+/// Where a node stands in the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Brings data in; mints requests.
+    Sensor,
+    /// Computes on an accelerator or on the control thread.
+    Brick,
+    /// Takes data out.
+    Sink,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sensor => "sensor",
+            Self::Brick => "brick",
+            Self::Sink => "sink",
+        })
+    }
+}
+
+/// Memory that a node of a kind needs at worst, beside its edges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryNeed {
+    /// So many bytes, whatever its fields say.
+    Fixed(u64),
+    /// The weights of a model, and its KV cache if the node keeps one.
+    Model {
+        /// The field that names the model.
+        field: String,
+        /// The field that holds the context length in tokens, if the node keeps a KV cache.
+        context: Option<String>,
+    },
+}
+
+/// A node kind. Whoever implements a node makes one of these and registers it beside the constructor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NodeSpec {
+    /// Name in a graph, such as `Camera`.
+    pub kind: String,
+    /// Where it stands in the flow.
+    pub role: Role,
+    /// What it does, one sentence.
+    pub summary: String,
+    /// Inputs in order.
+    pub inputs: Vec<PortSpec>,
+    /// Outputs in order.
+    pub outputs: Vec<PortSpec>,
+    /// Fields in order.
+    pub fields: Vec<FieldSpec>,
+    /// Classes of accelerator that can run it (`cpu`, `gpu`, `npu`); empty: it needs none.
+    pub runs_on: Vec<String>,
+    /// Memory at worst.
+    pub memory: MemoryNeed,
+    /// Whether its outputs are of an earlier time than its inputs, so that a cycle through it is sound.
+    pub delays: bool,
+    /// `nodes:` and `edges:` of a graph that shows it at work, without the enclosing `Graph(…)`.
+    pub example: String,
+}
+
+impl NodeSpec {
+    /// A kind without ports, fields or needs.
+    pub fn new(role: Role, kind: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            role,
+            summary: summary.into(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            fields: Vec::new(),
+            runs_on: Vec::new(),
+            memory: MemoryNeed::Fixed(0),
+            delays: false,
+            example: String::new(),
+        }
+    }
+
+    /// A kind that brings data in.
+    pub fn sensor(kind: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self::new(Role::Sensor, kind, summary)
+    }
+
+    /// A kind that computes.
+    pub fn brick(kind: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self::new(Role::Brick, kind, summary)
+    }
+
+    /// A kind that takes data out.
+    pub fn sink(kind: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self::new(Role::Sink, kind, summary)
+    }
+
+    /// Adds an input.
+    pub fn input(mut self, port: PortSpec) -> Self {
+        self.inputs.push(port);
+        self
+    }
+
+    /// Adds an output.
+    pub fn output(mut self, port: PortSpec) -> Self {
+        self.outputs.push(port);
+        self
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, field: FieldSpec) -> Self {
+        self.fields.push(field);
+        self
+    }
+
+    /// Says which classes of accelerator can run it: `cpu`, `gpu`, `npu`.
+    pub fn runs_on(mut self, classes: &[&str]) -> Self {
+        self.runs_on = classes.iter().map(|&class| class.to_owned()).collect();
+        self
+    }
+
+    /// Says what memory it needs at worst.
+    pub fn memory(mut self, need: MemoryNeed) -> Self {
+        self.memory = need;
+        self
+    }
+
+    /// Its outputs are of an earlier time than its inputs, so a cycle may pass through it.
+    pub fn delays(mut self) -> Self {
+        self.delays = true;
+        self
+    }
+
+    /// `nodes:` and `edges:` of a graph that shows it at work; a test holds that it validates.
+    pub fn example(mut self, graph_lines: impl Into<String>) -> Self {
+        self.example = graph_lines.into();
+        self
+    }
+
+    /// The input of that name.
+    pub fn find_input(&self, name: &str) -> Option<&PortSpec> {
+        self.inputs.iter().find(|port| port.name == name)
+    }
+
+    /// The output of that name.
+    pub fn find_output(&self, name: &str) -> Option<&PortSpec> {
+        self.outputs.iter().find(|port| port.name == name)
+    }
+
+    /// The field of that name.
+    pub fn find_field(&self, name: &str) -> Option<&FieldSpec> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
