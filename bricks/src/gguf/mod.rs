@@ -1,0 +1,17 @@
+//! GGUF files: a memory-mapped reader that trusts nothing, and a writer.
+
+mod cursor;
+mod error;
+mod file;
+mod parse;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod value;
+mod writer;
+
+pub use error::{GgufError, GgufProblem};
+pub use file::Gguf;
+pub use tensor::{TensorInfo, TensorType};
+pub use value::{Array, ArrayIter, Value, ValueType};
+pub use writer::{GgufWriter, WriteValue};
