@@ -23,7 +23,7 @@ impl CpuSet {
     }
 
     /// The cpu numbers in ascending order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = usize> + Clone + '_ {
         self.cpus.iter().copied()
     }
 
@@ -129,14 +129,19 @@ fn cpu_number(text: &str) -> Result<usize, CpuListError> {
 }
 
 /// Keeps this thread on `cpus`, as far as the kernel lets us: a core that is gone or not ours is not worth failing for.
-pub(crate) fn keep_this_thread_on(cpus: &CpuSet) {
+pub(crate) fn keep_this_thread_on(cpus: impl IntoIterator<Item = usize>) {
     let mut set = KernelSet::new();
-    for cpu in cpus.iter() {
+    for cpu in cpus {
         set.set(cpu);
     }
     if let Err(error) = sched_setaffinity(None, &set) {
-        tracing::debug!(%cpus, %error, "could not set the affinity of a compute thread");
+        tracing::debug!(?set, %error, "could not set the affinity of a compute thread");
     }
+}
+
+/// The cpu that this thread runs on just now.
+pub(crate) fn current_cpu() -> usize {
+    rustix::thread::sched_getcpu()
 }
 
 #[cfg(test)]
@@ -171,7 +176,8 @@ mod tests {
         std::thread::spawn(|| {
             let all = CpuSet::of_this_thread().expect("an affinity");
             let one: CpuSet = all.iter().take(1).collect();
-            keep_this_thread_on(&one);
+            keep_this_thread_on(one.iter());
+            assert_eq!(Some(current_cpu()), one.iter().next());
             assert_eq!(CpuSet::of_this_thread().expect("an affinity"), one, "out of {all}");
         })
         .join()

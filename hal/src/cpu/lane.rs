@@ -8,13 +8,13 @@ use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::affinity::{CpuSet, keep_this_thread_on};
+use super::affinity::{CpuSet, current_cpu, keep_this_thread_on};
 use super::fork::{Call, Fork, MAX_TASKS};
 use crate::clock::Clock;
 
@@ -45,6 +45,13 @@ struct Crew {
 
 struct Shared {
     fork: Fork,
+    /// Where the workers may run.
+    cpus: CpuSet,
+    /// How many workers there are.
+    workers: usize,
+    /// Where the caller runs. The workers keep away from there: on a busy machine a woken worker would be put on its
+    /// caller's own core, and the two would take turns.
+    caller_cpu: AtomicUsize,
     /// The workers that sleep, or are about to: bit `n` is worker `n`. Who wakes one clears its bit.
     asleep: AtomicU64,
     /// Set while idle workers should not spin, as others need their cores.
@@ -62,8 +69,8 @@ impl Lane {
         Lane { crew: None, busy: Cell::new(false) }
     }
 
-    /// A lane of `threads` threads, the caller's among them, whose workers keep to `cpus` if given (best effort;
-    /// the caller's own affinity is left alone).
+    /// A lane of `threads` threads, the caller's among them, whose workers keep to `cpus` if given, and off the cpu
+    /// that the caller runs on (best effort; the caller's own affinity is left alone).
     ///
     /// There are never more threads than cpus that this process may use, nor than `cpus` has: threads that take turns on a core
     /// only slow each other down. [`Lane::threads`] says how many there are.
@@ -76,19 +83,22 @@ impl Lane {
 
     /// [`Lane::spawn`] whose workers are called `name-1`, `name-2`, ….
     pub(crate) fn spawn_named(name: &str, threads: usize, cpus: Option<&CpuSet>) -> io::Result<Lane> {
-        let mut most = thread::available_parallelism().map_or(1, usize::from);
-        if let Some(cpus) = cpus {
-            most = most.min(cpus.len());
-        }
+        let allowed = CpuSet::of_this_thread()?;
+        let cpus = cpus.map_or(allowed.clone(), |cpus| cpus.intersection(&allowed));
+        // Less than the cpus where a quota says so.
+        let most = thread::available_parallelism().map_or(1, usize::from).min(cpus.len());
         Lane::with_workers(name, threads.min(most).saturating_sub(1).min(MAX_WORKERS), cpus)
     }
 
-    fn with_workers(name: &str, workers: usize, cpus: Option<&CpuSet>) -> io::Result<Lane> {
+    fn with_workers(name: &str, workers: usize, cpus: CpuSet) -> io::Result<Lane> {
         if workers == 0 {
             return Ok(Lane::single());
         }
         let shared = Arc::new(Shared {
             fork: Fork::new(),
+            cpus,
+            workers,
+            caller_cpu: AtomicUsize::new(current_cpu()),
             asleep: AtomicU64::new(0),
             resting: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -101,15 +111,9 @@ impl Lane {
         let mut crew = Crew { shared, workers: Vec::with_capacity(workers) };
         for worker in 0..workers {
             let shared = Arc::clone(&crew.shared);
-            let cpus = cpus.cloned();
             let seen = shared.fork.current();
-            let thread = thread::Builder::new().name(format!("{name}-{}", worker + 1)).spawn(move || {
-                if let Some(cpus) = cpus {
-                    keep_this_thread_on(&cpus);
-                }
-                shared.serve(worker, seen);
-            })?;
-            crew.workers.push(thread);
+            let name = format!("{name}-{}", worker + 1);
+            crew.workers.push(thread::Builder::new().name(name).spawn(move || shared.serve(worker, seen))?);
         }
         Ok(Lane { crew: Some(crew), busy: Cell::new(false) })
     }
@@ -198,6 +202,7 @@ impl Crew {
     fn run(&self, tasks: usize, task: &(impl Fn(usize) + Sync)) -> Option<super::fork::Panic> {
         let shared = &*self.shared;
         shared.resting.store(false, Ordering::Relaxed);
+        shared.caller_cpu.store(current_cpu(), Ordering::Relaxed);
         // SAFETY: `Lane` is not `Sync` and `busy` keeps its own thread from calling twice, so one thread at a time
         // offers; `task` is borrowed until `wait_until_done` has seen all tasks done.
         let call = unsafe { shared.fork.offer(tasks, task) };
@@ -243,11 +248,28 @@ impl Drop for Crew {
 impl Shared {
     /// What worker `worker` does: helps with each call after `seen` until the lane is dropped.
     fn serve(&self, worker: usize, mut seen: Call) {
+        let mut kept_off = None;
         while let Some(call) = self.next_call(worker, seen) {
             seen = call;
+            let caller_cpu = self.caller_cpu.load(Ordering::Relaxed);
+            if kept_off != Some(caller_cpu) {
+                self.keep_off(caller_cpu, worker);
+                kept_off = Some(caller_cpu);
+            }
             if self.fork.help(call) {
                 self.wake_caller();
             }
+        }
+    }
+
+    /// Keeps worker `worker`, which is this thread, off the caller's cpu, and on one of its own where every cpu has
+    /// its worker.
+    fn keep_off(&self, caller_cpu: usize, worker: usize) {
+        let others = self.cpus.iter().filter(|cpu| *cpu != caller_cpu);
+        match others.clone().count() {
+            0 => {}
+            count if count <= self.workers => keep_this_thread_on(others.skip(worker % count).take(1)),
+            _ => keep_this_thread_on(others),
         }
     }
 
@@ -265,7 +287,9 @@ impl Shared {
             if self.closing.load(Ordering::Relaxed) {
                 return None;
             }
-            if self.resting.load(Ordering::Relaxed) || self.clock.now().since(idle) > SPIN {
+            let in_the_way =
+                self.resting.load(Ordering::Relaxed) || current_cpu() == self.caller_cpu.load(Ordering::Relaxed);
+            if in_the_way || self.clock.now().since(idle) > SPIN {
                 self.sleep(worker, seen);
             }
         }
@@ -322,11 +346,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::AtomicUsize;
 
     /// More threads than this machine may have cores, so that some are always descheduled.
     fn crowded(threads: usize) -> Lane {
-        Lane::with_workers("test", threads - 1, None).expect("threads")
+        Lane::with_workers("test", threads - 1, CpuSet::of_this_thread().expect("cpus")).expect("threads")
     }
 
     fn message(panic: &(dyn std::any::Any + Send)) -> &str {
