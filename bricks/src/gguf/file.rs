@@ -99,6 +99,14 @@ impl Gguf {
         &self.bytes()[tensor.byte_range()]
     }
 
+    /// Gives the memory behind a tensor back to the system once its numbers live elsewhere; reading them again
+    /// brings them back from the file.
+    pub fn release_tensor(&self, tensor: &TensorInfo) {
+        if let Backing::Mapped(mapped) = &self.backing {
+            mapped.release(tensor.byte_range());
+        }
+    }
+
     /// All metadata, in the order of the file.
     pub fn metadata(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         self.layout.metadata.iter().filter_map(|(key, slot)| Some((key.as_str(), value_at(self.bytes(), slot).ok()?)))

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, Mmap};
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 /// A regular file, mapped read-only. An empty file is an empty slice.
 ///
@@ -61,6 +61,20 @@ impl MappedFile {
         self.advise(Advice::WillNeed, bytes);
     }
 
+    /// Gives the memory of these bytes back: they stay in the system's cache of files and come back when they are
+    /// read again. A hint, like the others.
+    pub fn release(&self, bytes: Range<usize>) {
+        let Some(map) = &self.map else { return };
+        let end = bytes.end.min(map.len());
+        let start = bytes.start.min(end);
+        // SAFETY: the pages belong to a read-only map of a file, so dropping them loses nothing: the next read of a
+        // byte brings the same byte back from the file.
+        let released = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        if let Err(error) = released {
+            tracing::debug!(path = %self.path.display(), %error, "the kernel took no advice");
+        }
+    }
+
     fn advise(&self, advice: Advice, bytes: Range<usize>) {
         let Some(map) = &self.map else { return };
         let end = bytes.end.min(map.len());
@@ -111,6 +125,9 @@ mod tests {
         file.advise_will_need(5..usize::MAX);
         file.advise_will_need(usize::MAX..usize::MAX);
         assert_eq!(file.as_bytes(), bytes);
+        file.release(4096..8192);
+        file.release(9_000..usize::MAX);
+        assert_eq!(file.as_bytes(), bytes, "released bytes come back from the file");
         assert_eq!(file.path(), path);
     }
 
