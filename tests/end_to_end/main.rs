@@ -3,3 +3,4 @@
 
 mod command;
 mod model_store;
+mod tidy;
