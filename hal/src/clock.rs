@@ -73,6 +73,11 @@ impl Clock {
         tokio::time::sleep(time).await;
     }
 
+    /// Stops the calling thread for `time`. For threads that may wait, such as that of a download; never in an actor.
+    pub fn sleep_blocking(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     /// Ticks every `period`, the first time at once. A late tick is not made up for: ticks never come in bursts.
     ///
     /// A zero period is taken as 1 ms, the finest that the timer can do.

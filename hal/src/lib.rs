@@ -4,6 +4,7 @@
 //! project are started here, and only [`Clock`] reads the time or sleeps.
 #![deny(unsafe_code)]
 
+mod accelerator;
 mod clock;
 #[allow(unsafe_code)]
 mod cpu;
@@ -11,6 +12,10 @@ mod cpu;
 mod memory;
 mod sync;
 
+pub use accelerator::{
+    Accelerator, AcceleratorError, AcceleratorId, AcceleratorIdError, AcceleratorKind, AcceleratorStats, CoreLease,
+    JobClass, JobCost, JobDone, JobError, JobHandle, JobLabel, JobOrder, JobTiming, JobTotals, Phase, RunningJob,
+};
 pub use clock::{Clock, Interval, Timestamp};
-pub use cpu::{CpuListError, CpuSet, Lane};
+pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
 pub use memory::{AlignedBuffer, AllocationError, MapError, MappedFile};

@@ -2,7 +2,12 @@
 
 mod affinity;
 mod fork;
+mod groups;
 mod lane;
+mod topology;
 
+pub(crate) use affinity::keep_this_thread_on;
 pub use affinity::{CpuListError, CpuSet};
+pub use groups::{CoreGroup, GroupsError, default_groups, parse_groups};
 pub use lane::Lane;
+pub use topology::{Core, CpuTopology};

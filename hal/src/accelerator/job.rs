@@ -1,0 +1,150 @@
+//! A job from submission to result: the handle that its submitter waits on, and the work behind it.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::id::AcceleratorId;
+use super::order::JobLabel;
+use crate::clock::{Clock, Timestamp};
+use crate::cpu::Lane;
+
+/// A result with its timing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobDone<T> {
+    /// What the work gave back.
+    pub value: T,
+    /// When it was submitted, started and finished.
+    pub timing: JobTiming,
+}
+
+/// When a job was submitted, started and finished, on the accelerator's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobTiming {
+    /// When it was handed to the accelerator.
+    pub submitted: Timestamp,
+    /// When its work began, cores in hand.
+    pub started: Timestamp,
+    /// When its work ended.
+    pub finished: Timestamp,
+}
+
+impl JobTiming {
+    /// The time from submission to start.
+    pub fn waited(&self) -> Duration {
+        self.started.since(self.submitted)
+    }
+
+    /// The time from start to end.
+    pub fn ran(&self) -> Duration {
+        self.finished.since(self.started)
+    }
+}
+
+/// Why a job has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// Its work panicked. The accelerator and all other jobs are unharmed.
+    #[error("{label} panicked: {message}")]
+    Panicked {
+        /// Whose work it was.
+        label: JobLabel,
+        /// What the panic said.
+        message: String,
+    },
+    /// The accelerator was stopped before the job began.
+    #[error("{accelerator} was stopped")]
+    Stopped {
+        /// The accelerator.
+        accelerator: AcceleratorId,
+    },
+}
+
+/// A job that was submitted: a future of its result. Dropping it does not take the job back.
+#[must_use = "the result of a job, or its error, comes through its handle"]
+pub struct JobHandle<T: 'static> {
+    accelerator: AcceleratorId,
+    result: flume::Receiver<JobResult<T>>,
+    waiting: flume::r#async::RecvFut<'static, JobResult<T>>,
+}
+
+type JobResult<T> = Result<JobDone<T>, JobError>;
+
+impl<T: 'static> JobHandle<T> {
+    /// Blocks this thread until the job has ended. Not for async code: there, await the handle.
+    ///
+    /// # Errors
+    /// The work panicked, or the accelerator was stopped first.
+    pub fn wait(self) -> Result<JobDone<T>, JobError> {
+        self.result.recv().unwrap_or(Err(JobError::Stopped { accelerator: self.accelerator }))
+    }
+}
+
+impl<T: 'static> Future for JobHandle<T> {
+    type Output = Result<JobDone<T>, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let accelerator = self.accelerator;
+        Pin::new(&mut self.waiting).poll(context).map(|result| result.unwrap_or(Err(JobError::Stopped { accelerator })))
+    }
+}
+
+impl<T: 'static> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("accelerator", &self.accelerator).finish_non_exhaustive()
+    }
+}
+
+/// A job with its types erased. Dropped without having run, it tells its handle that the accelerator was stopped.
+pub(super) trait Job: Send {
+    /// Runs the work on `lane`, says when it began and ended to `ended`, and only then hands over the result:
+    /// whoever receives it finds the accelerator's books written and the cores given back.
+    fn run(self: Box<Self>, lane: &Lane, clock: &Clock, about: About<'_>, ended: &mut dyn FnMut(JobTiming, bool));
+}
+
+/// What a job is told about itself when it runs.
+pub(super) struct About<'a> {
+    pub(super) label: &'a JobLabel,
+    pub(super) submitted: Timestamp,
+}
+
+/// Makes a job of `work`, and the handle that waits for it.
+pub(super) fn job<T, F>(accelerator: AcceleratorId, work: F) -> (Box<dyn Job>, JobHandle<T>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Lane) -> T + Send + 'static,
+{
+    let (reply, result) = flume::bounded(1);
+    let waiting = result.clone().into_recv_async();
+    (Box::new(Work { work, reply }), JobHandle { accelerator, result, waiting })
+}
+
+struct Work<T, F> {
+    work: F,
+    reply: flume::Sender<JobResult<T>>,
+}
+
+impl<T: Send, F: FnOnce(&Lane) -> T + Send> Job for Work<T, F> {
+    fn run(self: Box<Self>, lane: &Lane, clock: &Clock, about: About<'_>, ended: &mut dyn FnMut(JobTiming, bool)) {
+        let started = clock.now();
+        let work = self.work;
+        // A job owns what it works on and it is dropped with it, so nobody sees what a panic left half done.
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(lane)));
+        let timing = JobTiming { submitted: about.submitted, started, finished: clock.now() };
+        ended(timing, outcome.is_ok());
+        let result = outcome
+            .map(|value| JobDone { value, timing })
+            .map_err(|panic| JobError::Panicked { label: about.label.clone(), message: panic_message(&*panic) });
+        // There is room for one; the handle may be gone, which is its owner's right.
+        let _ = self.reply.try_send(result);
+    }
+}
+
+/// What a panic said.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
