@@ -1,8 +1,11 @@
 //! The graph language: document, diagnostics, port types, checks, plan, pictures. Opens no file, starts no thread.
 #![forbid(unsafe_code)]
 
+mod check;
 mod diagnostic;
+mod document;
 mod field;
+mod findings;
 mod names;
 mod node;
 mod overrides;
@@ -13,9 +16,13 @@ mod queue;
 mod registry;
 mod report;
 mod source;
+mod suggest;
 mod surroundings;
+mod tree;
 mod units;
+mod values;
 
+pub use check::check;
 pub use diagnostic::{Code, Diagnostic, Label, Severity};
 pub use field::{FieldSpec, FieldType, FieldValue, Presence};
 pub use node::{MemoryNeed, NodeSpec, Role};

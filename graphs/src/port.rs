@@ -68,6 +68,16 @@ pub enum ModelWidth {
     Projection,
 }
 
+impl fmt::Display for ModelWidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedding => "embedding width",
+            Self::Encoder => "encoder width",
+            Self::Projection => "projection width",
+        })
+    }
+}
+
 /// What flows through a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,15 +151,7 @@ impl fmt::Display for Width {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(width) => write!(f, "{width}"),
-            Self::OfModel { field, which } => write!(
-                f,
-                "{} of `{field}`",
-                match which {
-                    ModelWidth::Embedding => "embedding width",
-                    ModelWidth::Encoder => "encoder width",
-                    ModelWidth::Projection => "projection width",
-                }
-            ),
+            Self::OfModel { field, which } => write!(f, "{which} of `{field}`"),
             Self::Any => f.write_str("any width"),
         }
     }

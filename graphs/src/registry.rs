@@ -89,7 +89,7 @@ impl Registry {
     }
 
     /// All specifications, in order of registration.
-    pub fn iter(&self) -> impl Iterator<Item = &NodeSpec> {
+    pub fn iter(&self) -> impl Iterator<Item = &NodeSpec> + Clone {
         self.specs.values()
     }
 }

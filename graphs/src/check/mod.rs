@@ -1,0 +1,78 @@
+//! The checks: from a text to a plan, or to a report of everything that is wrong with it.
+mod cycles;
+mod edges;
+mod flatten;
+mod inputs;
+mod memory;
+mod models;
+mod nodes;
+mod placement;
+mod reach;
+
+use crate::{Overrides, Plan, PlannedNode, Report, Source, Surroundings, findings::Findings, source::Sources};
+
+/// Checks a graph and everything that it includes against its surroundings. All mistakes are found in one go.
+///
+/// # Errors
+/// The report of the mistakes, if any of them stops the graph; see [`Report::only_models_missing`] and
+/// [`Report::device_missing`] for graphs that are right but cannot run here yet.
+pub fn check(source: Source, overrides: &Overrides, surroundings: Surroundings<'_>) -> Result<Plan, Report> {
+    let mut sources = Sources::default();
+    let mut findings = Findings::default();
+    let planned = examine(source, overrides, surroundings, &mut sources, &mut findings);
+    let failed = findings.any_error();
+    let report = Report::new(sources, findings.into_inner());
+    match planned {
+        Some(plan) if !failed => Ok(Plan { warnings: report, ..plan }),
+        _ => Err(report),
+    }
+}
+
+fn examine(
+    source: Source,
+    overrides: &Overrides,
+    surroundings: Surroundings<'_>,
+    sources: &mut Sources,
+    findings: &mut Findings,
+) -> Option<Plan> {
+    let mut flat = flatten::flatten(source, overrides, surroundings.loader, sources, findings)?;
+    let mut nodes = nodes::resolve(std::mem::take(&mut flat.nodes), surroundings.registry, findings);
+    models::find(&mut nodes, surroundings.models, findings);
+    let edges = edges::resolve(&flat, &nodes, findings);
+    inputs::check(&nodes, &edges, findings);
+    cycles::check(&nodes, &edges, findings);
+    reach::check(&nodes, &edges, flat.head, findings);
+    let places = placement::resolve(&flat, &nodes, surroundings.machine, findings);
+    let restarts = flat.restarts(&nodes, findings);
+    let memory = memory::check(&nodes, &edges, surroundings.machine, findings);
+    if findings.any_error() {
+        return None;
+    }
+    let nodes = nodes
+        .into_iter()
+        .zip(places)
+        .zip(restarts)
+        .map(|((node, (placement, candidates)), restart)| {
+            // Without an error every node has its specification.
+            node.spec.map(|spec| PlannedNode {
+                name: node.name.clone(),
+                kind: spec.kind.clone(),
+                role: spec.role,
+                placement,
+                candidates,
+                restart,
+                values: node.values.into_iter().map(|(name, value)| (name, value.value)).collect(),
+                models: node.models,
+                spec: spec.clone(),
+            })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(Plan {
+        name: flat.name,
+        edges: edges.sound.iter().map(|edge| edge.planned(&nodes)).collect(),
+        nodes,
+        power: flat.power,
+        memory,
+        warnings: Report::default(),
+    })
+}
