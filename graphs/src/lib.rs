@@ -27,7 +27,7 @@ pub use diagnostic::{Code, Diagnostic, Label, Severity};
 pub use field::{FieldSpec, FieldType, FieldValue, Presence};
 pub use node::{MemoryNeed, NodeSpec, Role};
 pub use overrides::Overrides;
-pub use placement::{AcceleratorName, Placement, PowerPolicy, RestartPolicy};
+pub use placement::{Placement, PowerPolicy, RestartPolicy};
 pub use plan::{Endpoint, FieldError, MemoryEstimate, MemoryShare, Plan, PlannedEdge, PlannedNode};
 pub use port::{ElementType, Firing, ModelWidth, PortSpec, PortType, Width};
 pub use queue::{Queue, QueuePolicy};

@@ -1,7 +1,8 @@
 //! The specification of a node kind: its ports, fields, needs and documentation.
 use std::fmt;
 
-use serde::Serialize;
+use nanomind_hal::AcceleratorKind;
+use serde::{Serialize, Serializer};
 
 use crate::{FieldSpec, PortSpec};
 
@@ -58,8 +59,9 @@ pub struct NodeSpec {
     pub outputs: Vec<PortSpec>,
     /// Fields in order.
     pub fields: Vec<FieldSpec>,
-    /// Classes of accelerator that can run it (`cpu`, `gpu`, `npu`); empty: it needs none.
-    pub runs_on: Vec<String>,
+    /// Kinds of accelerator that can run it; empty: it needs none.
+    #[serde(serialize_with = "serialize_kinds")]
+    pub runs_on: Vec<AcceleratorKind>,
     /// Memory at worst.
     pub memory: MemoryNeed,
     /// Whether its outputs are of an earlier time than its inputs, so that a cycle through it is sound.
@@ -118,9 +120,9 @@ impl NodeSpec {
         self
     }
 
-    /// Says which classes of accelerator can run it: `cpu`, `gpu`, `npu`.
-    pub fn runs_on(mut self, classes: &[&str]) -> Self {
-        self.runs_on = classes.iter().map(|&class| class.to_owned()).collect();
+    /// Says which kinds of accelerator can run it.
+    pub fn runs_on(mut self, kinds: &[AcceleratorKind]) -> Self {
+        self.runs_on = kinds.to_vec();
         self
     }
 
@@ -156,4 +158,8 @@ impl NodeSpec {
     pub fn find_field(&self, name: &str) -> Option<&FieldSpec> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+fn serialize_kinds<S: Serializer>(kinds: &[AcceleratorKind], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(kinds.iter().map(|kind| kind.name()))
 }

@@ -1,37 +1,10 @@
 //! Where a node may run, and how it is restarted.
 use std::{fmt, time::Duration};
 
+use nanomind_hal::AcceleratorId;
 use serde::Serialize;
 
 use crate::units;
-
-/// The name of an accelerator: its class and, for one of several, a number: `cpu`, `cpu:0`, `gpu`, `npu`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct AcceleratorName(String);
-
-impl AcceleratorName {
-    /// The accelerator of that name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The whole name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What stands before the colon: `cpu`, `gpu`, `npu`.
-    pub fn class(&self) -> &str {
-        self.0.split(':').next().unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for AcceleratorName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Where a node may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,9 +13,9 @@ pub enum Placement {
     /// Wherever the governor finds best among the accelerators that can run it.
     Auto,
     /// There and nowhere else.
-    Pin(AcceleratorName),
+    Pin(AcceleratorId),
     /// On one of these, the first that can; the governor may move it among them. In a plan only those that exist here.
-    Prefer(Vec<AcceleratorName>),
+    Prefer(Vec<AcceleratorId>),
 }
 
 impl fmt::Display for Placement {

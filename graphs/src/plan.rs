@@ -102,7 +102,7 @@ pub struct PlannedNode {
     pub placement: Placement,
     /// The accelerators of this machine that can run it and that its placement allows, preferred first; empty for a
     /// node that needs none.
-    pub candidates: Vec<crate::AcceleratorName>,
+    pub candidates: Vec<nanomind_hal::AcceleratorId>,
     /// What happens when it ends.
     pub restart: RestartPolicy,
     /// Its fields, defaults filled in; an optional field that is not set is absent.

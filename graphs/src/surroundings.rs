@@ -1,10 +1,11 @@
 //! What a check asks of the world around it: the node kinds, the files, the models and the machine.
 use std::path::PathBuf;
 
+use nanomind_hal::AcceleratorId;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{AcceleratorName, ModelWidth, Registry};
+use crate::{ModelWidth, Registry};
 
 /// Everything that [`crate::check`] asks.
 #[derive(Clone, Copy)]
@@ -137,7 +138,7 @@ pub enum ModelProblem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// Its accelerators, best known first.
-    pub accelerators: Vec<AcceleratorName>,
+    pub accelerators: Vec<AcceleratorId>,
     /// Memory that a graph may use, in bytes; `None`: unknown, so not checked.
     pub memory: Option<u64>,
 }

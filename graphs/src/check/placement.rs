@@ -1,6 +1,8 @@
 //! Where each node may run on this machine.
+use nanomind_hal::{AcceleratorId, AcceleratorKind};
+
 use crate::{
-    AcceleratorName, Code, Diagnostic, Machine, NodeSpec, Placement, Severity,
+    Code, Diagnostic, Machine, NodeSpec, Placement, Severity,
     check::{flatten::Flat, nodes::Node},
     document::PlacementDecl,
     findings::Findings,
@@ -8,10 +10,7 @@ use crate::{
     tree::Word,
 };
 
-/// Classes that some machine has, even if this one does not.
-const CLASSES: [&str; 3] = ["cpu", "gpu", "npu"];
-
-type Place = (Placement, Vec<AcceleratorName>);
+type Place = (Placement, Vec<AcceleratorId>);
 
 pub(crate) fn resolve(flat: &Flat, nodes: &[Node<'_>], machine: &Machine, findings: &mut Findings) -> Vec<Place> {
     Flat::report_strangers("placement", &flat.placement, nodes, findings);
@@ -54,31 +53,40 @@ struct Placer<'a> {
 }
 
 impl Placer<'_> {
-    fn can_run(&self, name: &AcceleratorName) -> bool {
-        self.spec.runs_on.iter().any(|class| class == name.class())
+    fn can_run(&self, accelerator: AcceleratorId) -> bool {
+        self.spec.runs_on.contains(&accelerator.kind())
     }
 
-    /// The accelerators that a name stands for: the one of that name, else all of that class.
-    fn named(&self, name: &str) -> Vec<AcceleratorName> {
+    /// The accelerators of this machine that a name stands for: the one of that name, else all parts of that kind.
+    fn named(&self, id: AcceleratorId) -> Vec<AcceleratorId> {
         let here = &self.machine.accelerators;
-        match here.iter().find(|accelerator| accelerator.as_str() == name) {
-            Some(exact) => vec![exact.clone()],
-            None => here.iter().filter(|accelerator| accelerator.class() == name).cloned().collect(),
+        if here.contains(&id) {
+            return vec![id];
         }
+        let whole = id == AcceleratorId::whole(id.kind());
+        here.iter().copied().filter(|other| whole && other.kind() == id.kind()).collect()
+    }
+
+    fn names_here(&self) -> Vec<String> {
+        self.machine.accelerators.iter().map(AcceleratorId::to_string).collect()
     }
 
     fn here(&self) -> String {
-        let names: Vec<&str> = self.machine.accelerators.iter().map(AcceleratorName::as_str).collect();
+        let names = self.names_here();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         suggest::listing(&names, "this machine has").unwrap_or_else(|| "this machine has no accelerators".to_owned())
     }
 
+    fn kinds(&self, joiner: &str) -> String {
+        self.spec.runs_on.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(joiner)
+    }
+
     fn runs_on(&self) -> String {
-        format!("{} runs on {}", self.spec.kind, self.spec.runs_on.join(" or "))
+        format!("{} runs on {}", self.spec.kind, self.kinds(" or "))
     }
 
     fn auto(&self, findings: &mut Findings) -> Place {
-        let candidates: Vec<_> =
-            self.machine.accelerators.iter().filter(|accelerator| self.can_run(accelerator)).cloned().collect();
+        let candidates: Vec<_> = self.machine.accelerators.iter().copied().filter(|id| self.can_run(*id)).collect();
         if candidates.is_empty() {
             findings.push(
                 Diagnostic::new(
@@ -88,78 +96,71 @@ impl Placer<'_> {
                 )
                 .label(self.node.kind.span, self.runs_on())
                 .help(self.here())
-                .subject(self.spec.runs_on.join(",")),
+                .subject(self.kinds(",")),
             );
         }
         (Placement::Auto, candidates)
     }
 
-    /// Reports a name that means nothing on any machine.
-    fn unknown(&self, word: &Word, findings: &mut Findings) -> bool {
-        let class = word.text.split(':').next().unwrap_or_default();
-        let number = word.text.split_once(':').is_none_or(|(_, number)| number.parse::<u32>().is_ok());
-        let known = CLASSES.contains(&class) || self.machine.accelerators.iter().any(|other| other.class() == class);
-        if known && number {
-            return false;
+    /// The accelerator that a word names; a name that means nothing on any machine is reported.
+    fn read(&self, word: &Word, findings: &mut Findings) -> Option<AcceleratorId> {
+        if let Ok(id) = word.text.parse() {
+            return Some(id);
         }
-        let here = self.machine.accelerators.iter().map(AcceleratorName::as_str);
-        let near = suggest::nearest(&word.text, here.chain(CLASSES));
+        let here = self.names_here();
+        let kinds = AcceleratorKind::ALL.map(AcceleratorKind::name);
+        let near = suggest::nearest(&word.text, here.iter().map(String::as_str).chain(kinds));
         findings.push(
             Diagnostic::error(Code::UnknownAccelerator, format!("\"{}\" is no accelerator", word.text))
                 .label(word.span, "unknown accelerator")
                 .maybe_help(near.map(|near| format!("did you mean \"{near}\"?")))
                 .help(self.here()),
         );
-        true
+        None
     }
 
     fn pin(&self, word: &Word, findings: &mut Findings) -> Place {
         let nowhere = (Placement::Auto, Vec::new());
-        if self.unknown(word, findings) {
-            return nowhere;
-        }
-        let named = self.named(&word.text);
+        let Some(id) = self.read(word, findings) else { return nowhere };
         let title = self.node.title();
-        let class = AcceleratorName::new(word.text.as_str());
-        if !self.can_run(&class) {
+        if !self.can_run(id) {
             findings.push(
-                Diagnostic::error(Code::CannotRun, format!("{title} cannot run on {}", word.text))
+                Diagnostic::error(Code::CannotRun, format!("{title} cannot run on {id}"))
                     .label(word.span, "pinned here")
                     .label(self.node.kind.span, self.runs_on())
                     .help(self.here()),
             );
             return nowhere;
         }
+        let named = self.named(id);
         let Some(first) = named.first() else {
             findings.push(
                 Diagnostic::new(
                     Code::MissingAccelerator,
                     Severity::MissingDevice,
-                    format!("{title} is pinned to {}, which this machine does not have", word.text),
+                    format!("{title} is pinned to {id}, which this machine does not have"),
                 )
                 .label(word.span, "not on this machine")
                 .help(self.here())
-                .help(format!("Prefer([\"{}\", \"cpu\"]) would allow falling back", word.text))
-                .subject(word.text.as_str()),
+                .help(format!("Prefer([\"{id}\", \"cpu\"]) would allow falling back"))
+                .subject(id.to_string()),
             );
             return nowhere;
         };
-        (Placement::Pin(first.clone()), named)
+        (Placement::Pin(*first), named)
     }
 
     fn prefer(&self, words: &[Word], span: crate::Span, findings: &mut Findings) -> Place {
-        let mut unknown = false;
-        for word in words {
-            unknown |= self.unknown(word, findings);
-        }
-        let mut candidates: Vec<AcceleratorName> = Vec::new();
-        for accelerator in words.iter().flat_map(|word| self.named(&word.text)) {
-            if self.can_run(&accelerator) && !candidates.contains(&accelerator) {
+        let ids: Vec<Option<AcceleratorId>> = words.iter().map(|word| self.read(word, findings)).collect();
+        let known: Vec<AcceleratorId> = ids.iter().copied().flatten().collect();
+        let mut candidates: Vec<AcceleratorId> = Vec::new();
+        for accelerator in known.iter().flat_map(|id| self.named(*id)) {
+            if self.can_run(accelerator) && !candidates.contains(&accelerator) {
                 candidates.push(accelerator);
             }
         }
-        if candidates.is_empty() && !unknown {
-            let runnable = words.iter().any(|word| self.can_run(&AcceleratorName::new(word.text.as_str())));
+        if candidates.is_empty() && known.len() == ids.len() {
+            let runnable = known.iter().any(|id| self.can_run(*id));
             let severity = if runnable { Severity::MissingDevice } else { Severity::Error };
             findings.push(
                 Diagnostic::new(
@@ -170,7 +171,7 @@ impl Placer<'_> {
                 .label(span, "allowed")
                 .label(self.node.kind.span, self.runs_on())
                 .help(self.here())
-                .subject(self.spec.runs_on.join(",")),
+                .subject(self.kinds(",")),
             );
         }
         (Placement::Prefer(candidates.clone()), candidates)

@@ -18,7 +18,6 @@ const SHAPE: &str = "an edge is (\"node.output\", \"node.input\"), then if wante
 /// An edge as written.
 #[derive(Debug)]
 pub(crate) struct EdgeDecl {
-    pub(crate) span: Span,
     pub(crate) from: Word,
     pub(crate) to: Word,
     pub(crate) policy: Option<QueuePolicy>,
@@ -44,8 +43,7 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<EdgeDecl> {
         findings.push(bad("an edge is a tuple in parentheses (..), not a list in brackets [..]"));
     }
     let (from, to) = (end(from, findings), end(to, findings));
-    let mut edge =
-        EdgeDecl { span: tree.span, from: from?, to: to?, policy: None, packets: None, tokens: None, firing: None };
+    let mut edge = EdgeDecl { from: from?, to: to?, policy: None, packets: None, tokens: None, firing: None };
     let (mut queue_given, mut firing_given) = (None, None);
     for modifier in modifiers {
         let Shape::Named(word, body) = &modifier.shape else {
