@@ -1,2 +1,40 @@
 //! Low-bit numerics on lent compute lanes. Opens no file, starts no thread, knows no model.
+//!
+//! Weights are packed once ([`Matrix`]), inputs are quantised once ([`Activations`]) and multiplied ([`matmul`]); what
+//! else a transformer needs is here too. Every function takes the [`Isa`] to compute with, or takes it from the
+//! matrices.
+//!
+//! **Invariance.** A row's result is bitwise independent of the batch it is in, of how the batch was cut and of the
+//! number of threads.
 #![deny(unsafe_code)]
+
+mod activations;
+mod attention;
+mod block;
+#[allow(unsafe_code)]
+mod cpu;
+mod dequantize;
+mod elementwise;
+mod format;
+mod half_rows;
+mod isa;
+mod matmul;
+mod matrix;
+mod norm;
+mod panel;
+mod rope;
+mod shape_error;
+
+pub use activations::Activations;
+pub use attention::{KvView, attention};
+pub use cpu::{Epilogue, Product};
+pub use dequantize::dequantize;
+pub use elementwise::{add, argmax, gelu_erf, gelu_tanh, silu_mul, softmax};
+pub use format::Format;
+pub use half_rows::{f16_to_f32, f32_to_f16};
+pub use isa::Isa;
+pub use matmul::{matmul, matmul_many};
+pub use matrix::Matrix;
+pub use norm::{layer_norm, rms_norm};
+pub use rope::{RopeAngles, RopeLayout, RopeTable, rope};
+pub use shape_error::ShapeError;

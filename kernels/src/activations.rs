@@ -1,0 +1,213 @@
+//! The inputs of matrix products: quantised once, shared by every matrix that reads them.
+
+use nanomind_hal::Lane;
+
+use crate::cpu::{self, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source};
+use crate::{Isa, Matrix};
+
+/// Words of one group of 32 columns of one token: codes, scales, sums.
+///
+/// A tile of `T` tokens holds, group after group: 8·T words of codes (token after token), then T words each of the
+/// scale, of scale · sum of codes, and of minus the sums of all 32, the first 16 and the last 16 codes.
+pub(crate) const GROUP_WORDS: usize = 13;
+/// Where the scales of a group are, in words a token.
+pub(crate) const SCALES_AT: usize = 8;
+/// Where the negated sums of a group are, in words a token.
+pub(crate) const SUMS_AT: usize = 10;
+
+/// Input rows `[tokens, cols]` in the forms that kernels read: 8-bit codes in groups of 32 with an `f32` scale for
+/// weights in blocks of integers, and `f32` for weights in floats.
+///
+/// A workspace: loading again reuses its memory, so a warmed-up one allocates nothing.
+#[derive(Debug)]
+pub struct Activations {
+    isa: Isa,
+    tokens: usize,
+    cols: usize,
+    /// Tile after tile; empty where no matrix wants codes.
+    codes: Vec<u32>,
+    /// Tile after tile `[cols][tokens of the tile]`; empty where no matrix wants floats.
+    floats: Vec<f32>,
+}
+
+/// Which forms to make.
+#[derive(Debug, Clone, Copy)]
+struct Forms {
+    codes: bool,
+    floats: bool,
+}
+
+impl Forms {
+    fn of(matrices: &[&Matrix], cols: usize) -> Forms {
+        for matrix in matrices {
+            assert_eq!(matrix.cols(), cols, "a matrix of {} columns, an input of {cols}", matrix.cols());
+        }
+        Forms {
+            codes: matrices.iter().any(|matrix| !matrix.format().is_float()),
+            floats: matrices.iter().any(|matrix| matrix.format().is_float()),
+        }
+    }
+}
+
+impl Activations {
+    /// An empty workspace.
+    ///
+    /// # Panics
+    /// This machine does not have `isa`.
+    #[must_use]
+    pub fn new(isa: Isa) -> Activations {
+        assert!(isa.is_available(), "this machine does not have {isa}");
+        Activations { isa, tokens: 0, cols: 0, codes: Vec::new(), floats: Vec::new() }
+    }
+
+    /// Rows that are loaded.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Columns of each row.
+    #[must_use]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Loads `x`, `[tokens, cols]`, for matrices of any format. [`Activations::load_for`] does less.
+    ///
+    /// # Panics
+    /// `x` is no whole number of rows.
+    pub fn load(&mut self, lane: &Lane, x: &[f32], cols: usize) {
+        let forms = Forms { codes: cols.is_multiple_of(32), floats: true };
+        self.load_rows(lane, &Plain { x, cols }, rows_of(x, cols), cols, forms);
+    }
+
+    /// Loads `x`, `[tokens, cols]`, in the forms that `matrices` read; their columns are the input's.
+    ///
+    /// # Panics
+    /// The matrices differ in columns, or `x` is no whole number of rows.
+    pub fn load_for(&mut self, lane: &Lane, x: &[f32], matrices: &[&Matrix]) {
+        let cols = matrices.first().map_or(0, |matrix| matrix.cols());
+        self.load_rows(lane, &Plain { x, cols }, rows_of(x, cols), cols, Forms::of(matrices, cols));
+    }
+
+    /// [`crate::rms_norm`] of `x`, `[tokens, cols]`, loaded for `matrices` without being written in between; the same
+    /// bits as the two steps.
+    ///
+    /// # Panics
+    /// As [`Activations::load_for`], or `weight` is not `cols` long.
+    pub fn load_rms_norm(&mut self, lane: &Lane, x: &[f32], weight: &[f32], eps: f32, matrices: &[&Matrix]) {
+        let cols = weight.len();
+        self.load_rows(lane, &RmsNorm { x, weight, eps }, rows_of(x, cols), cols, Forms::of(matrices, cols));
+    }
+
+    /// [`crate::silu_mul`] of `gate` and `up`, `[tokens, cols]` each, loaded for `matrices` without being written in
+    /// between; the same bits as the two steps.
+    ///
+    /// # Panics
+    /// As [`Activations::load_for`], or `gate` and `up` differ in length.
+    pub fn load_silu_mul(&mut self, lane: &Lane, gate: &[f32], up: &[f32], matrices: &[&Matrix]) {
+        assert_eq!(gate.len(), up.len(), "gate and up differ in length");
+        let cols = matrices.first().map_or(0, |matrix| matrix.cols());
+        self.load_rows(lane, &SiluMul { gate, up, cols }, rows_of(gate, cols), cols, Forms::of(matrices, cols));
+    }
+
+    fn load_rows<S: Source>(&mut self, lane: &Lane, source: &S, tokens: usize, cols: usize, forms: Forms) {
+        (self.tokens, self.cols) = (tokens, cols);
+        let tile = cpu::tile_tokens(self.isa);
+        let groups = if forms.codes { cols / 32 } else { 0 };
+        resize(&mut self.codes, groups * GROUP_WORDS * tokens, 0);
+        if !self.codes.is_empty() {
+            let isa = self.isa;
+            lane.for_each_chunk_mut(&mut self.codes, tile * groups * GROUP_WORDS, |index, mut words| {
+                for (first, count) in tiles(index * tile, words.len() / (groups * GROUP_WORDS), tile) {
+                    let (now, rest) = words.split_at_mut(count * groups * GROUP_WORDS);
+                    cpu::run(isa, LoadCodes { source, first, tokens: count, out: now });
+                    words = rest;
+                }
+            });
+        }
+        resize(&mut self.floats, if forms.floats { cols * tokens } else { 0 }, 0.0);
+        if !self.floats.is_empty() {
+            let isa = self.isa;
+            lane.for_each_chunk_mut(&mut self.floats, tile * cols, |index, mut values| {
+                for (first, count) in tiles(index * tile, values.len() / cols, tile) {
+                    let (now, rest) = values.split_at_mut(count * cols);
+                    cpu::run(isa, LoadFloats { source, first, tokens: count, out: now });
+                    values = rest;
+                }
+            });
+        }
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The words of all tokens from `token` (the first of a tile) on, in the form that `matrix` reads.
+    pub(crate) fn words_for(&self, matrix: &Matrix) -> &[u32] {
+        assert_eq!(self.isa, matrix.isa(), "activations for {}, weights for {}", self.isa, matrix.isa());
+        assert_eq!(self.cols, matrix.cols(), "an input of {} columns, a matrix of {}", self.cols, matrix.cols());
+        let words: &[u32] = if matrix.format().is_float() { bytemuck::cast_slice(&self.floats) } else { &self.codes };
+        assert!(
+            words.len() == self.tokens * words_per_token(matrix),
+            "the input was loaded for other matrices than this {} one",
+            matrix.format()
+        );
+        words
+    }
+}
+
+/// Words of one token in the form that `matrix` reads.
+pub(crate) fn words_per_token(matrix: &Matrix) -> usize {
+    if matrix.format().is_float() { matrix.cols() } else { matrix.cols() / 32 * GROUP_WORDS }
+}
+
+/// Splits tokens `first..first + count` into tiles of `widest`, then of ever smaller powers of two.
+pub(crate) fn tiles(first: usize, count: usize, widest: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (mut next, end, mut width) = (first, first + count, widest);
+    std::iter::from_fn(move || {
+        while width > 0 && next + width > end {
+            width /= 2;
+        }
+        let tile = (width > 0).then_some((next, width))?;
+        next += width;
+        Some(tile)
+    })
+}
+
+fn rows_of(x: &[f32], cols: usize) -> usize {
+    if cols == 0 {
+        return 0;
+    }
+    assert!(x.len().is_multiple_of(cols), "{} values are no whole number of rows of {cols}", x.len());
+    x.len() / cols
+}
+
+/// Sets the length without touching what is there already: every word is overwritten by the load.
+fn resize<T: Copy>(values: &mut Vec<T>, len: usize, fill: T) {
+    if values.len() > len {
+        values.truncate(len);
+    } else {
+        values.resize(len, fill);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_token_once_widest_first() {
+        for widest in [1, 4, 8] {
+            for count in 0..40 {
+                let mut next = 3;
+                for (first, tokens) in tiles(3, count, widest) {
+                    assert_eq!(first, next);
+                    assert!(tokens.is_power_of_two() && tokens <= widest);
+                    next += tokens;
+                }
+                assert_eq!(next, 3 + count);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Splits attention into tasks for a lane: heads of keys and values × runs of tokens.
+
+use half::f16;
+use nanomind_hal::Lane;
+
+use super::generic::attention::{AttentionTask, MAX_HEAD_DIM, MAX_ROWS};
+use super::run;
+use crate::Isa;
+use crate::attention::KvView;
+
+/// A pointer to the output that tasks share; each writes its own heads of its own tokens.
+struct SharedOut(*mut f32);
+
+// SAFETY: only the address is shared.
+unsafe impl Sync for SharedOut {}
+
+impl SharedOut {
+    fn get(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Attention of `queries` `[tokens, heads · head_dim]`; see [`crate::attention`].
+pub(crate) fn attend(
+    lane: &Lane,
+    isa: Isa,
+    queries: &[f32],
+    kv: &KvView<'_>,
+    first_position: usize,
+    scale: f32,
+    out: &mut [f32],
+) {
+    let (dim, kv_heads) = (kv.head_dim(), kv.kv_heads());
+    assert!(dim <= MAX_HEAD_DIM, "a head of {dim} values is wider than {MAX_HEAD_DIM}");
+    assert_eq!(queries.len(), out.len(), "{} query values, room for {}", queries.len(), out.len());
+    let heads = kv.heads();
+    let stride = heads * dim;
+    if queries.is_empty() {
+        return;
+    }
+    assert!(queries.len().is_multiple_of(stride), "{} values are no whole number of rows of {stride}", queries.len());
+    let tokens = queries.len() / stride;
+    assert!(
+        first_position + tokens <= kv.capacity(),
+        "positions up to {} in a cache of {}",
+        first_position + tokens,
+        kv.capacity()
+    );
+    let group = heads / kv_heads;
+    assert!(group <= MAX_ROWS, "{group} heads share one head of keys, at most {MAX_ROWS} can");
+    let run_tokens = (MAX_ROWS / group).min(tokens);
+    let runs = tokens.div_ceil(run_tokens);
+    let shared = SharedOut(out.as_mut_ptr());
+    lane.for_each(runs * kv_heads, |index| {
+        // The last tokens see the most and take longest, so they go first.
+        let (token, head) = ((runs - 1 - index / kv_heads) * run_tokens, index % kv_heads);
+        let at = token * stride + head * group * dim;
+        let (keys, values): (&[f16], &[f16]) = kv.head(head);
+        let task = AttentionTask {
+            keys,
+            values,
+            head_dim: dim,
+            queries: queries[at..].as_ptr(),
+            // SAFETY: `out` is as long as `queries`, which has just been sliced there.
+            out: unsafe { shared.get().add(at) },
+            stride,
+            group,
+            tokens: run_tokens.min(tokens - token),
+            first_position: first_position + token,
+            scale,
+        };
+        // The task's heads of its tokens are its own: no other index has them.
+        run(isa, task);
+    });
+}

@@ -1,0 +1,313 @@
+//! One tile of a product: 16 rows of weights × 1 to 8 tokens, over all columns.
+//!
+//! A value is the sum over blocks of 32 columns, in column order, of `dot · (scale · activation scale)` and
+//! `min · activation sum`, each added by one multiply-add. Nothing of that order depends on the tile's size, on which
+//! tile a token is in or on who computes it, so results do not either.
+
+use crate::Format;
+use crate::activations::{GROUP_WORDS, SCALES_AT, SUMS_AT};
+use crate::block::{self, Offset};
+use crate::cpu::vector::Vector;
+use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
+
+/// What becomes of a tile's values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TileEpilogue {
+    /// They are stored.
+    Store,
+    /// Each row's bias is added first; points at the bias of the tile's first row.
+    Bias(*const f32),
+    /// They are added to what is there.
+    Accumulate,
+}
+
+/// One tile to compute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tile {
+    /// The packed panel.
+    pub(crate) panel: *const u8,
+    /// Offset of its group scales.
+    pub(crate) scales_at: usize,
+    /// Offset of its codes.
+    pub(crate) codes_at: usize,
+    /// The tile's activations: coded groups, or floats.
+    pub(crate) activations: *const u32,
+    /// Columns.
+    pub(crate) cols: usize,
+    /// Rows of the panel that exist, 1 to 16.
+    pub(crate) rows: usize,
+    /// The value of the first row and token.
+    pub(crate) out: *mut f32,
+    /// Values from one token to the next.
+    pub(crate) out_stride: usize,
+    /// What becomes of the values.
+    pub(crate) epilogue: TileEpilogue,
+}
+
+/// What computes the tiles of one format.
+pub(crate) trait TileKernel {
+    /// Computes a tile of `T` tokens.
+    ///
+    /// # Safety
+    /// `V`'s instructions exist; the pointers of `tile` are valid for a panel, for `T` tokens' activations and for
+    /// `rows` values of each of `T` tokens, which nobody else touches.
+    unsafe fn tile<V: Vector, const T: usize>(tile: &Tile);
+}
+
+/// An integer format, known to the compiler.
+pub(crate) trait Coded {
+    /// The format.
+    const FORMAT: Format;
+    /// Codes are below `2^BITS`; 4, 6 or 8.
+    const BITS: u32;
+    /// The code that means zero is `2^ZERO`; 0 where the format has minima instead.
+    const ZERO: u32 = match block::offset(Self::FORMAT) {
+        Some(Offset::Zero(zero)) => zero.ilog2(),
+        _ => 0,
+    };
+    /// Groups of 32 columns that share a header.
+    const GROUPS: usize = Self::FORMAT.block_len() / 32;
+    /// Whether every 16 columns have a scale of their own.
+    const HALVES: bool = matches!(Self::FORMAT, Format::Q6K);
+}
+
+macro_rules! coded {
+    ($($name:ident $format:ident $bits:literal),*) => {$(
+        /// The format of the same name.
+        pub(crate) struct $name;
+        impl Coded for $name {
+            const FORMAT: Format = Format::$format;
+            const BITS: u32 = $bits;
+        }
+        impl TileKernel for $name {
+            #[inline(always)]
+            unsafe fn tile<V: Vector, const T: usize>(tile: &Tile) {
+                // SAFETY: as the caller says.
+                unsafe { coded_tile::<V, Self, T>(tile) }
+            }
+        }
+    )*};
+}
+coded!(Q40 Q4_0 4, Q41 Q4_1 4, Q50 Q5_0 6, Q51 Q5_1 6, Q80 Q8_0 8, Q4K Q4K 4, Q5K Q5K 6, Q6K Q6K 6);
+
+/// Computes a tile of an integer format for `T` tokens; safe as [`TileKernel::tile`] is.
+#[inline(always)]
+unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
+    // SAFETY: all reads stay inside the panel and the groups, whose sizes the strides below are made of.
+    unsafe {
+        for first in (0..tile.rows).step_by(V::LANES) {
+            let mut header = tile.panel.add(2 * first);
+            let mut scales = tile.panel.add(tile.scales_at + first);
+            let mut codes = tile.panel.add(tile.codes_at + 4 * first);
+            let mut group = tile.activations;
+            let mut totals = [V::zero(); T];
+            for _ in 0..tile.cols / F::FORMAT.block_len() {
+                let d = V::load_f16(header.cast());
+                let min = if has_min(F::FORMAT) { V::load_f16(header.add(2 * PANEL_ROWS).cast()) } else { d };
+                header = header.add(header_bytes(F::FORMAT));
+                for _ in 0..F::GROUPS {
+                    coded_group::<V, F, T>(&mut totals, d, min, scales, codes, group);
+                    scales = scales.add(scale_bytes(F::FORMAT));
+                    codes = codes.add(code_bytes(F::FORMAT));
+                    group = group.add(GROUP_WORDS * T);
+                }
+            }
+            finish_tile::<V, T>(tile, first, &totals);
+        }
+    }
+}
+
+/// Adds 32 columns to the totals of `T` tokens.
+#[inline(always)]
+unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
+    totals: &mut [V::Floats; T],
+    d: V::Floats,
+    min: V::Floats,
+    scales: *const u8,
+    codes: *const u8,
+    group: *const u32,
+) {
+    // SAFETY: the caller lends one group of each.
+    unsafe {
+        let activations = group.cast::<i8>();
+        let factors = group.add(SCALES_AT * T).cast::<f32>();
+        let sums = group.add(SUMS_AT * T).cast::<i32>();
+        if F::HALVES {
+            for half in 0..2 {
+                let scale = V::mul(d, V::load_i8(scales.add(PANEL_ROWS * half).cast()));
+                let sums = sums.add((1 + half) * T);
+                let mut dots = [V::begin::<6, 5>(sums); T];
+                for (t, dots) in dots.iter_mut().enumerate() {
+                    *dots = V::begin::<6, 5>(sums.add(t));
+                }
+                for step in 4 * half..4 * half + 4 {
+                    let codes = V::codes(codes.add(4 * PANEL_ROWS * step));
+                    for (t, dots) in dots.iter_mut().enumerate() {
+                        *dots = V::dot::<6>(*dots, codes, activations.add(32 * t + 4 * step));
+                    }
+                }
+                for (t, total) in totals.iter_mut().enumerate() {
+                    let dots = V::finish::<6, 5>(dots[t], sums.add(t));
+                    *total = V::mul_add(dots, V::mul(scale, V::splat(*factors.add(t))), *total);
+                }
+            }
+            return;
+        }
+        let (scale, min) = if F::GROUPS > 1 {
+            (V::mul(d, V::load_u8(scales)), V::mul(min, V::load_u8(scales.add(PANEL_ROWS))))
+        } else {
+            (d, min)
+        };
+        let dots = coded_dots::<V, F, T>(codes, activations, sums);
+        for (t, total) in totals.iter_mut().enumerate() {
+            *total = V::mul_add(dots[t], V::mul(scale, V::splat(*factors.add(t))), *total);
+            if has_min(F::FORMAT) {
+                *total = V::mul_add(min, V::splat(*factors.add(T + t)), *total);
+            }
+        }
+    }
+}
+
+/// The exact dot products of 32 columns.
+#[inline(always)]
+unsafe fn coded_dots<V: Vector, F: Coded, const T: usize>(
+    codes: *const u8,
+    activations: *const i8,
+    sums: *const i32,
+) -> [V::Floats; T] {
+    // A const argument cannot be an associated constant yet; the match is decided at compile time.
+    match (F::BITS, F::ZERO) {
+        // SAFETY (all arms): as the caller says.
+        (4, 0) => unsafe { dots::<V, T, 4, 0>(codes, activations, sums) },
+        (4, _) => unsafe { dots::<V, T, 4, 3>(codes, activations, sums) },
+        (6, 0) => unsafe { dots::<V, T, 6, 0>(codes, activations, sums) },
+        (6, _) => unsafe { dots::<V, T, 6, 4>(codes, activations, sums) },
+        _ => unsafe { dots::<V, T, 8, 7>(codes, activations, sums) },
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
+    codes: *const u8,
+    activations: *const i8,
+    sums: *const i32,
+) -> [V::Floats; T] {
+    // SAFETY: the caller lends one group of each.
+    unsafe {
+        let mut dots = [V::begin::<BITS, ZERO>(sums); T];
+        for (t, dots) in dots.iter_mut().enumerate() {
+            *dots = V::begin::<BITS, ZERO>(sums.add(t));
+        }
+        if BITS == 4 {
+            for step in 0..4 {
+                let both = V::codes(codes.add(4 * PANEL_ROWS * step));
+                let (low, high) = (V::low(both), V::high(both));
+                for (t, dots) in dots.iter_mut().enumerate() {
+                    let activations = activations.add(32 * t + 4 * step);
+                    *dots = V::dot::<BITS>(*dots, low, activations);
+                    *dots = V::dot::<BITS>(*dots, high, activations.add(16));
+                }
+            }
+        } else {
+            for step in 0..8 {
+                let codes = V::codes(codes.add(4 * PANEL_ROWS * step));
+                for (t, dots) in dots.iter_mut().enumerate() {
+                    *dots = V::dot::<BITS>(*dots, codes, activations.add(32 * t + 4 * step));
+                }
+            }
+        }
+        let mut values = [V::zero(); T];
+        for (t, value) in values.iter_mut().enumerate() {
+            *value = V::finish::<BITS, ZERO>(dots[t], sums.add(t));
+        }
+        values
+    }
+}
+
+/// A float format, known to the compiler.
+trait Float {
+    /// Bytes of a value.
+    const BYTES: usize;
+    /// Reads one column of `V::LANES` rows.
+    ///
+    /// # Safety
+    /// As for [`Vector::load`].
+    unsafe fn load<V: Vector>(from: *const u8) -> V::Floats;
+}
+
+macro_rules! float {
+    ($($name:ident $format:literal $bytes:literal $load:ident),*) => {$(
+        #[doc = $format]
+        pub(crate) struct $name;
+        impl Float for $name {
+            const BYTES: usize = $bytes;
+            #[inline(always)]
+            unsafe fn load<V: Vector>(from: *const u8) -> V::Floats {
+                // SAFETY: as the caller says.
+                unsafe { V::$load(from.cast()) }
+            }
+        }
+        impl TileKernel for $name {
+            #[inline(always)]
+            unsafe fn tile<V: Vector, const T: usize>(tile: &Tile) {
+                // SAFETY: as the caller says.
+                unsafe { float_tile::<V, Self, T>(tile) }
+            }
+        }
+    )*};
+}
+float!(Single "Single precision." 4 load, Half "Half precision." 2 load_f16, Brain "Bfloat16." 2 load_bf16);
+
+/// Computes a tile of a float format for `T` tokens, whose activations are `[cols][T]` in single precision; safe as
+/// [`TileKernel::tile`] is.
+#[inline(always)]
+unsafe fn float_tile<V: Vector, F: Float, const T: usize>(tile: &Tile) {
+    // SAFETY: all reads stay inside the panel and the activations.
+    unsafe {
+        for first in (0..tile.rows).step_by(V::LANES) {
+            let mut column = tile.panel.add(F::BYTES * first);
+            let mut activations = tile.activations.cast::<f32>();
+            let mut totals = [V::zero(); T];
+            for _ in 0..tile.cols {
+                let weights = F::load::<V>(column);
+                for (t, total) in totals.iter_mut().enumerate() {
+                    *total = V::mul_add(weights, V::splat(*activations.add(t)), *total);
+                }
+                column = column.add(F::BYTES * PANEL_ROWS);
+                activations = activations.add(T);
+            }
+            finish_tile::<V, T>(tile, first, &totals);
+        }
+    }
+}
+
+/// Applies the epilogue to rows `first..first + LANES` of a tile.
+#[inline(always)]
+unsafe fn finish_tile<V: Vector, const T: usize>(tile: &Tile, first: usize, totals: &[V::Floats; T]) {
+    let rows = tile.rows - first;
+    // SAFETY: `out` and the bias have `tile.rows` values from the tile's first row on; a vector is read or written
+    // there only when it lies inside them.
+    unsafe {
+        for (t, &total) in totals.iter().enumerate() {
+            let out = tile.out.add(t * tile.out_stride + first);
+            if rows >= V::LANES {
+                let value = match tile.epilogue {
+                    TileEpilogue::Store => total,
+                    TileEpilogue::Bias(bias) => V::add(total, V::load(bias.add(first))),
+                    TileEpilogue::Accumulate => V::add(total, V::load(out)),
+                };
+                V::store(out, value);
+                continue;
+            }
+            let mut values = [0f32; PANEL_ROWS];
+            V::store(values.as_mut_ptr(), total);
+            for (row, value) in values.iter().enumerate().take(rows) {
+                *out.add(row) = match tile.epilogue {
+                    TileEpilogue::Store => *value,
+                    TileEpilogue::Bias(bias) => value + *bias.add(first + row),
+                    TileEpilogue::Accumulate => value + *out.add(row),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The algorithms, each written once over [`super::vector::Vector`] or over plain arrays that the compiler turns into
+//! the registers of each instruction set.
+
+pub(crate) mod attention;
+pub(crate) mod halves;
+pub(crate) mod load;
+pub(crate) mod matmul;
+pub(crate) mod rows;
+pub(crate) mod source;

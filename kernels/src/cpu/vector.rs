@@ -1,0 +1,65 @@
+//! The little that the algorithms ask of an instruction set: the memchr way of writing each of them once.
+
+/// A register file's worth of operations on `LANES` rows (or columns) at a time.
+///
+/// # Safety
+/// Every function may use instructions that only the implementor's instruction set has, so a caller runs on a machine
+/// that has it and inlines into a function with those target features. Pointers are valid for the access that the
+/// function describes; none needs alignment beyond that of its type, codes excepted: they may be read as aligned
+/// vectors.
+pub(crate) unsafe trait Vector {
+    /// Lanes of [`Vector::Floats`]; divides [`crate::panel::PANEL_ROWS`].
+    const LANES: usize;
+    /// `LANES` rows × 4 unsigned codes.
+    type Codes: Copy;
+    /// Integer dot products of `LANES` rows, in progress.
+    type Sums: Copy;
+    /// `LANES` single-precision values.
+    type Floats: Copy;
+
+    /// Reads `4 · LANES` bytes of codes.
+    unsafe fn codes(from: *const u8) -> Self::Codes;
+    /// The low nibble of each byte.
+    unsafe fn low(codes: Self::Codes) -> Self::Codes;
+    /// The high nibble of each byte.
+    unsafe fn high(codes: Self::Codes) -> Self::Codes;
+
+    /// Begins dot products of codes below `2^BITS` (4, 6 or 8) whose zero is `2^ZERO` (none if `ZERO` is 0). `negated_sum`
+    /// is minus the sum of the activations that will be multiplied.
+    unsafe fn begin<const BITS: u32, const ZERO: u32>(negated_sum: *const i32) -> Self::Sums;
+    /// Adds the products of each row's 4 codes with 4 activations in −127..=127.
+    unsafe fn dot<const BITS: u32>(sums: Self::Sums, codes: Self::Codes, activations: *const i8) -> Self::Sums;
+    /// The exact dot products, `Σ (code − zero) · activation`, as floats. At most 8 steps lie in between.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, negated_sum: *const i32) -> Self::Floats;
+
+    /// All lanes zero.
+    unsafe fn zero() -> Self::Floats;
+    /// All lanes `value`.
+    unsafe fn splat(value: f32) -> Self::Floats;
+    /// Reads `LANES` values.
+    unsafe fn load(from: *const f32) -> Self::Floats;
+    /// Reads `LANES` half-precision values.
+    unsafe fn load_f16(from: *const u16) -> Self::Floats;
+    /// Reads `LANES` bfloat16 values.
+    unsafe fn load_bf16(from: *const u16) -> Self::Floats;
+    /// Reads `LANES` unsigned bytes.
+    unsafe fn load_u8(from: *const u8) -> Self::Floats;
+    /// Reads `LANES` signed bytes.
+    unsafe fn load_i8(from: *const i8) -> Self::Floats;
+    /// Writes `LANES` values.
+    unsafe fn store(to: *mut f32, values: Self::Floats);
+    /// Writes `LANES` values in half precision, rounded to nearest even.
+    unsafe fn store_f16(to: *mut u16, values: Self::Floats);
+    /// `a + b`.
+    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a · b`.
+    unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a · b + c`, rounded once where the machine can.
+    unsafe fn mul_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+
+    /// Rows of queries whose scores fit the registers: 8 or 4.
+    const ATTENTION_ROWS: usize;
+    /// Reads `LANES` rows, `stride` values apart, of `LANES` half-precision values; writes column `c`, one lane for
+    /// each row, at `to + c · to_stride`.
+    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize);
+}
