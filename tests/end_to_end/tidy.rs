@@ -40,12 +40,16 @@ const THREADS: &[&str] = &["thread::spawn", "thread::Builder", "thread::scope", 
 const THREAD_EXCEPTIONS: &[(&str, &str)] = &[
     ("actors/src/threads.rs", "waits for pipes and files, which block and know no cancellation; computes nothing"),
     ("actors/src/line_editor.rs", "waits for a keyboard, which blocks and knows no cancellation"),
+    ("src/interrupt.rs", "waits for Ctrl-C while a verb without an event loop runs"),
 ];
 
-const PRINTING: &[&str] = &["println!", "eprintln!", "print!", "eprint!"];
+/// Results for a pipe, and who may print them: the command line's own output, and programs that show the library.
+const STDOUT: &[&str] = &["println!", "print!"];
+const STDOUT_PRINTERS: &[&str] = &["src/output", "examples/"];
 
-/// Who may print directly: the command line's own output and last words, and programs that show the library.
-const PRINTERS: &[&str] = &["src/output", "src/exit.rs", "examples/"];
+/// Words for a person, and who may say them: the command line; libraries return errors and trace.
+const STDERR: &[&str] = &["eprintln!", "eprint!", "dbg!"];
+const STDERR_PRINTERS: &[&str] = &["src/", "examples/"];
 
 /// One source file of the repository.
 struct Source {
@@ -58,7 +62,9 @@ struct Source {
 
 impl Source {
     fn is_product(&self) -> bool {
-        self.path.split('/').any(|part| part == "src") || self.path.starts_with("examples/")
+        let mut parts = self.path.split('/');
+        let in_source = self.path.starts_with("examples/") || parts.any(|part| part == "src");
+        in_source && !parts.any(|part| matches!(part, "tests" | "tests.rs"))
     }
 
     fn lives_in(&self, places: &[&str]) -> bool {
@@ -290,8 +296,12 @@ fn kernels_and_graphs_open_no_file() {
 #[test]
 fn printing_is_the_command_lines_alone() {
     let sources = sources();
-    let silent = sources.iter().filter(|source| source.is_product() && !source.lives_in(PRINTERS));
-    expect_none(silent.flat_map(|source| source.offences(PRINTING)), "print through src/output or tracing:");
+    let printed = |needles: &'static [&'static str], printers: &[&str]| -> Vec<String> {
+        let silent = sources.iter().filter(|source| source.is_product() && !source.lives_in(printers));
+        silent.flat_map(|source| source.offences(needles)).collect()
+    };
+    expect_none(printed(STDOUT, STDOUT_PRINTERS), "results go to standard output through src/output.rs:");
+    expect_none(printed(STDERR, STDERR_PRINTERS), "libraries return errors or trace:");
 }
 
 #[test]
