@@ -1,0 +1,69 @@
+//! The events of a trace, one function for each kind.
+
+use std::time::Duration;
+
+use nanomind_hal::{AcceleratorId, JobLabel, JobTiming, Timestamp};
+
+use super::TARGET;
+use crate::request::RequestId;
+
+/// A job has run: a slice on the track of its accelerator.
+pub fn job(accelerator: &AcceleratorId, label: &JobLabel, timing: &JobTiming, request: Option<RequestId>) {
+    tracing::trace!(
+        target: TARGET,
+        kind = "job",
+        track = %accelerator,
+        node = &*label.node,
+        phase = %label.phase,
+        tokens = u64::from(label.tokens),
+        begin = timing.started.as_nanos(),
+        length = nanos(timing.finished.since(timing.started)),
+        wait = nanos(timing.started.since(timing.submitted)),
+        request = request.map(|request| request.0),
+    );
+}
+
+/// A packet has left a node: the tail of a flow arrow. `hop` is unique among the packets of all edges.
+pub fn hop_sent(edge: &str, node: &str, hop: u64, tokens: u32, now: Timestamp) {
+    tracing::trace!(
+        target: TARGET,
+        kind = "sent",
+        track = node,
+        edge,
+        hop,
+        tokens = u64::from(tokens),
+        begin = now.as_nanos(),
+    );
+}
+
+/// A packet has been taken by its receiver: the head of a flow arrow.
+pub fn hop_received(edge: &str, node: &str, hop: u64, now: Timestamp) {
+    tracing::trace!(target: TARGET, kind = "received", track = node, edge, hop, begin = now.as_nanos());
+}
+
+/// A node has worked on something from `begin` to `end`: a slice on the node's own track.
+pub fn node_span(node: &str, what: &str, request: Option<RequestId>, begin: Timestamp, end: Timestamp) {
+    tracing::trace!(
+        target: TARGET,
+        kind = "work",
+        track = node,
+        what,
+        begin = begin.as_nanos(),
+        length = nanos(end.since(begin)),
+        request = request.map(|request| request.0),
+    );
+}
+
+/// A quantity has this value now: a step of the counter `name` ("battery", "queue depth cpu:0", "tokens/s mind").
+pub fn counter(name: &str, value: f64, now: Timestamp) {
+    tracing::trace!(target: TARGET, kind = "counter", track = name, value, begin = now.as_nanos());
+}
+
+/// The governor has decided something: a mark on its own track.
+pub fn decision(what: &str, reason: &str, now: Timestamp) {
+    tracing::trace!(target: TARGET, kind = "decision", track = "governor", what, reason, begin = now.as_nanos());
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
