@@ -15,12 +15,14 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListedModel {
     /// How a person or a graph names it.
+    #[serde(rename = "model")]
     pub reference: String,
     /// Where its file is or will be.
     pub path: PathBuf,
     /// The whole file's size, where known.
     pub bytes: Option<u64>,
     /// Where it stands.
+    #[serde(flatten)]
     pub state: ModelState,
     /// SPDX licence, where known.
     pub licence: Option<&'static str>,
@@ -30,7 +32,7 @@ pub struct ListedModel {
 
 /// Where a model stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
+#[serde(rename_all = "snake_case", tag = "state")]
 pub enum ModelState {
     /// On this machine.
     Ready,
@@ -39,6 +41,7 @@ pub enum ModelState {
     /// Fetched in part; `pull` goes on.
     Partial {
         /// Bytes that are here.
+        #[serde(rename = "bytes_here")]
         bytes: u64,
     },
     /// Not here.
@@ -46,6 +49,7 @@ pub enum ModelState {
     /// Here with a wrong size; `pull` fetches it again.
     Damaged {
         /// Bytes that are here.
+        #[serde(rename = "bytes_here")]
         bytes: u64,
     },
 }
