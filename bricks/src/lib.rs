@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod gguf;
+mod sampler;
 pub mod store;
+mod tokenizer;
 
 pub use gguf::{
     Array, ArrayIter, Gguf, GgufError, GgufProblem, GgufWriter, TensorInfo, TensorType, Value, ValueType, WriteValue,
 };
+pub use sampler::{Sampler, Sampling, SamplingError};
+pub use tokenizer::{PreTokenizer, Special, StreamDecoder, TokenId, TokenKind, Tokenizer, TokenizerError};

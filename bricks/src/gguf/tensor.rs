@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use nanomind_kernels::Format;
+
 use super::error::GgufProblem;
 
 /// How the elements of a tensor are stored: every type that the format defines, also those without kernels here.
@@ -121,6 +123,24 @@ impl TensorType {
         self.entry().2
     }
 
+    /// The kernels' format of the type, if there are kernels for it.
+    pub fn format(self) -> Option<Format> {
+        Some(match self {
+            TensorType::F32 => Format::F32,
+            TensorType::F16 => Format::F16,
+            TensorType::BF16 => Format::Bf16,
+            TensorType::Q4_0 => Format::Q4_0,
+            TensorType::Q4_1 => Format::Q4_1,
+            TensorType::Q5_0 => Format::Q5_0,
+            TensorType::Q5_1 => Format::Q5_1,
+            TensorType::Q8_0 => Format::Q8_0,
+            TensorType::Q4_K => Format::Q4K,
+            TensorType::Q5_K => Format::Q5K,
+            TensorType::Q6_K => Format::Q6K,
+            _ => return None,
+        })
+    }
+
     /// Bytes of a tensor of these dimensions (the contiguous one first), all checked.
     pub fn tensor_bytes(self, dims: &[u64]) -> Result<u64, GgufProblem> {
         let row = dims.first().copied().unwrap_or(1);
@@ -158,6 +178,11 @@ impl TensorInfo {
     /// How the elements are stored.
     pub fn tensor_type(&self) -> TensorType {
         self.tensor_type
+    }
+
+    /// The kernels' format, if there are kernels for the type.
+    pub fn format(&self) -> Option<Format> {
+        self.tensor_type.format()
     }
 
     /// Dimensions in the order of the file: the contiguous one first. A matrix `[rows, cols]` is `[cols, rows]` here.

@@ -160,6 +160,15 @@ fn the_table_of_tensor_types_is_complete() {
     }
 }
 
+#[test]
+fn the_kernels_and_the_file_agree_on_block_sizes() {
+    for tensor_type in TensorType::all() {
+        let Some(format) = tensor_type.format() else { continue };
+        let kernels = (format.block_len() as u64, format.block_bytes() as u64);
+        assert_eq!(kernels, (tensor_type.block_len(), tensor_type.block_bytes()), "{}", tensor_type.name());
+    }
+}
+
 /// Bytes of a header: magic, version, counts, then whatever follows.
 fn header(version: u32, tensors: u64, pairs: u64, rest: &[&[u8]]) -> Vec<u8> {
     let mut bytes = b"GGUF".to_vec();
