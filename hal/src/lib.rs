@@ -18,4 +18,5 @@ pub use accelerator::{
 };
 pub use clock::{Clock, Interval, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
+pub use memory::tabm;
 pub use memory::{AlignedBuffer, AllocationError, MapError, MappedFile};

@@ -147,3 +147,65 @@ unsafe fn run<F: Fn(usize) + Sync>(data: *const (), index: usize) {
     let task = unsafe { &*data.cast::<F>() };
     task(index);
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    //! The fork in every order that its threads can touch it. Run with
+    //! `RUSTFLAGS="--cfg loom" cargo test -p nanomind-hal --release --target-dir target/loom loom`.
+
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Two calls whose closures live on this stack, `tasks` tasks each.
+    fn two_calls(fork: &Fork, tasks: usize) {
+        for round in 1..=2 {
+            let ran: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            let task = |index: usize| {
+                ran[index].fetch_add(round, Ordering::Relaxed);
+            };
+            // SAFETY: this thread alone offers, and `task` outlives the wait.
+            let call = unsafe { fork.offer(tasks, &task) };
+            if !fork.help(call) {
+                while !fork.is_done(tasks) {
+                    thread::yield_now();
+                }
+            }
+            for (index, ran) in ran.iter().enumerate() {
+                assert_eq!(ran.load(Ordering::Relaxed), round, "runs of task {index} in call {round}");
+            }
+        }
+    }
+
+    fn model(workers: usize, tasks: usize) {
+        let mut model = loom::model::Builder::new();
+        // Two forced switches find the known ways to get this wrong; unbounded it would take hours.
+        model.preemption_bound = Some(2);
+        model.check(move || {
+            let fork = Arc::new(Fork::new());
+            let workers: Vec<_> = (0..workers)
+                .map(|_| {
+                    let fork = Arc::clone(&fork);
+                    // A worker may look at any time, and may miss a call.
+                    thread::spawn(move || {
+                        for _ in 0..2 {
+                            fork.help(fork.current());
+                        }
+                    })
+                })
+                .collect();
+            two_calls(&fork, tasks);
+            workers.into_iter().for_each(|worker| worker.join().expect("a worker"));
+        });
+    }
+
+    #[test]
+    fn loom_a_worker_that_comes_late_touches_nothing_of_a_call_that_is_over() {
+        model(1, 2);
+    }
+
+    #[test]
+    fn loom_two_workers_and_the_caller_run_each_task_once() {
+        model(2, 1);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod aligned;
 mod mapped;
+pub mod tabm;
 
 pub use aligned::{AlignedBuffer, AllocationError};
 pub use mapped::{MapError, MappedFile};
