@@ -168,12 +168,21 @@ impl FieldValue {
         }
     }
 
-    /// The value under field type `ty`: a text becomes the path, model or choice that it names, an integer a number.
+    /// The value under field type `ty`: a text becomes the path, model, choice or quantity that it
+    /// stands for, an integer a number.
     pub(crate) fn as_type(self, ty: &FieldType) -> Self {
         match (self, ty) {
             (Self::Text(text), FieldType::Path) => Self::Path(text.into()),
             (Self::Text(text), FieldType::Model) => Self::Model(text),
             (Self::Text(text), FieldType::Choice(_)) => Self::Choice(text),
+            (Self::Text(text), FieldType::Duration { .. }) => match units::parse_duration(&text) {
+                Ok(span) => Self::Duration(span),
+                Err(_) => Self::Text(text),
+            },
+            (Self::Text(text), FieldType::Bytes { .. }) => match units::parse_bytes(&text) {
+                Ok(bytes) => Self::Bytes(bytes),
+                Err(_) => Self::Text(text),
+            },
             (Self::Integer(value), FieldType::Number { .. }) => Self::Number(value as f64),
             (Self::Integer(value), FieldType::Bytes { .. }) if value >= 0 => Self::Bytes(value.unsigned_abs()),
             (Self::List(values), FieldType::List(of)) => {
@@ -322,7 +331,8 @@ impl FieldSpec {
         self
     }
 
-    /// The value when a graph does not set the field; a text also stands for a path, a model or a choice.
+    /// The value when a graph does not set the field; a text also stands for a path, a model, a
+    /// choice, a duration or an amount of memory.
     pub fn default(mut self, value: impl Into<FieldValue>) -> Self {
         self.presence = Presence::Default(value.into().as_type(&self.ty));
         self

@@ -18,6 +18,7 @@ mod report;
 mod source;
 mod suggest;
 mod surroundings;
+mod syntax;
 mod tree;
 mod units;
 mod values;

@@ -5,7 +5,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
-    Code, Diagnostic, Label, Severity,
+    Diagnostic, Label, Severity,
     source::{FileId, Location, Source, Sources, Span},
 };
 
@@ -99,6 +99,7 @@ impl Report {
             .with_width(drawing.width)
             .with_context_lines(1)
             .with_break_words(false)
+            .with_show_related_as_nested(true)
             .without_syntax_highlighting();
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
@@ -188,7 +189,7 @@ impl Serialize for Report {
 /// A diagnostic with its texts, as miette draws it: labels of the first label's file here, others as related notes.
 #[derive(Debug)]
 struct Drawn {
-    code: Option<Code>,
+    code: Option<String>,
     severity: Severity,
     message: String,
     labels: Vec<Label>,
@@ -226,7 +227,10 @@ impl Drawn {
             })
             .collect();
         Self {
-            code: Some(diagnostic.code),
+            code: Some(match diagnostic.labels.first().map(|label| sources.locate(label.span)) {
+                Some(Location { file, line, column, .. }) => format!("{} at {file}:{line}:{column}", diagnostic.code),
+                None => diagnostic.code.to_string(),
+            }),
             severity: diagnostic.severity,
             message: diagnostic.message.clone(),
             labels: files.first().map(|&file| of_file(file)).unwrap_or_default(),
@@ -247,7 +251,7 @@ impl std::error::Error for Drawn {}
 
 impl miette::Diagnostic for Drawn {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.code.map(|code| Box::new(code) as Box<dyn fmt::Display>)
+        self.code.as_ref().map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
 
     fn severity(&self) -> Option<miette::Severity> {

@@ -21,6 +21,11 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether one is a slip of the other.
+pub(crate) fn same_or_near(word: &str, other: &str) -> bool {
+    word == other || nearest(word, [other]).is_some()
+}
+
 /// Help for an unknown word: the nearest one, then what there is: `did you mean "eye"? nodes: camera, eye`.
 pub(crate) fn help<'a>(
     word: &str,

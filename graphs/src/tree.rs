@@ -11,6 +11,7 @@ use serde::{
 use crate::{
     Code, Diagnostic,
     source::{FileId, Span},
+    syntax,
 };
 
 /// Longest graph file, in bytes.
@@ -110,9 +111,15 @@ pub(crate) fn parse(text: &str, file: FileId) -> Result<Tree, Box<Diagnostic>> {
         let start = Span { file, start: 0, end: 0 };
         return Err(Box::new(Diagnostic::error(Code::TooLarge, message).label(start, "")));
     }
+    if text.trim().is_empty() {
+        let start = Span { file, start: 0, end: 0 };
+        return Err(Box::new(
+            Diagnostic::error(Code::Empty, "the file is empty").label(start, "").help(crate::document::SKELETON),
+        ));
+    }
     let reader = Reader { text, file };
     // The first pass checks the syntax of everything, so that the passes over parts below meet no error of their own.
-    let raw: &RawValue = ron::from_str(text).map_err(|error| Box::new(reader.syntax(&error)))?;
+    let raw: &RawValue = ron::from_str(text).map_err(|error| Box::new(syntax::of_file(text, file, &error)))?;
     let extensions = ron::Deserializer::from_str(text).map(|de| !de.extensions().is_empty()).unwrap_or(false);
     if extensions {
         let head = Span { file, start: 0, end: text.find('\n').unwrap_or(text.len()) };
@@ -149,20 +156,19 @@ impl<'t> Reader<'t> {
             let message = format!("brackets nest deeper than {DEEPEST} levels");
             return Err(Box::new(Diagnostic::error(Code::TooLarge, message).label(span.head(), "here")));
         }
-        let shape = match name_before(value) {
-            Some((name, "")) => {
-                Shape::Named(Word { text: name.trim_start_matches("r#").to_owned(), span: self.span(name) }, Body::Bare)
-            }
-            Some((name, rest)) => {
-                let word = Word { text: name.trim_start_matches("r#").to_owned(), span: self.span(name) };
-                match self.shape(rest, depth)? {
-                    Shape::Tuple(values) => Shape::Named(word, Body::Tuple(values)),
-                    Shape::Fields(fields) => Shape::Named(word, Body::Fields(fields)),
-                    // ron lets only brackets follow a name.
-                    _ => return Err(Box::new(self.part_error(rest, &ron::Error::ExpectedStructLike))),
-                }
-            }
-            None => self.shape(value, depth)?,
+        let Some((name, rest)) = name_before(value) else {
+            return Ok(Tree { span, shape: self.shape(value, depth)?, origin: None });
+        };
+        let word = Word { text: name.trim_start_matches("r#").to_owned(), span: self.span(name) };
+        // ron takes the space behind a lone name for a part of it.
+        if ron::Deserializer::from_str(rest).is_ok_and(|de| de.remainder().is_empty()) {
+            return Ok(Tree { span: word.span, shape: Shape::Named(word, Body::Bare), origin: None });
+        }
+        let shape = match self.shape(rest, depth)? {
+            Shape::Tuple(values) => Shape::Named(word, Body::Tuple(values)),
+            Shape::Fields(fields) => Shape::Named(word, Body::Fields(fields)),
+            // ron lets only brackets follow a name.
+            _ => return Err(Box::new(self.part_error(rest, &ron::Error::ExpectedStructLike))),
         };
         Ok(Tree { span, shape, origin: None })
     }
@@ -195,29 +201,8 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn syntax(&self, error: &ron::error::SpannedError) -> Diagnostic {
-        let start = self.offset(error.span.start.line, error.span.start.col);
-        let end = self.offset(error.span.end.line, error.span.end.col).max(start);
-        // ron's span is what it read last; the offending text follows it.
-        let at = end;
-        let end = at + self.text[at..].chars().next().map_or(0, char::len_utf8);
-        self.describe_syntax(&error.code, Span { file: self.file, start: at, end })
-    }
-
     fn part_error(&self, part: &str, code: &ron::Error) -> Diagnostic {
-        self.describe_syntax(code, self.span(part))
-    }
-
-    fn describe_syntax(&self, code: &ron::Error, span: Span) -> Diagnostic {
-        let message = code.to_string();
-        Diagnostic::error(Code::Syntax, format!("syntax error: {message}")).label(span, "here")
-    }
-
-    /// The byte at ron's line and column, both from 1 and in characters.
-    fn offset(&self, line: usize, column: usize) -> usize {
-        let line_start: usize = self.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-        let rest = &self.text[line_start.min(self.text.len())..];
-        line_start + rest.char_indices().nth(column - 1).map_or(rest.len(), |(index, _)| index)
+        syntax::describe(self.text, self.file, code, self.span(part).start)
     }
 }
 
@@ -376,7 +361,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let found = shapes(
-            "[true, -3, 1e3, \"a\\nb\", r#\"raw\"#, None, Some(4), Auto, Pin(\"gpu\"), Stdout(), Stdout ( ), (1, 2), ()]",
+            "[true, -3, 1e3, \"a\\nb\", r#\"raw\"#, None, Some(4), Auto /* here */, Pin(\"gpu\"), Stdout(), Stdout ( ), (1, 2), ()]",
         );
         assert_eq!(found[0], Shape::Bool(true));
         assert_eq!(found[1], Shape::Integer(-3));
@@ -391,6 +376,14 @@ mod tests {
         assert!(matches!(&found[10], Shape::Named(_, Body::Tuple(values)) if values.is_empty()));
         assert!(matches!(&found[11], Shape::Tuple(values) if values.len() == 2));
         assert!(matches!(&found[12], Shape::Tuple(values) if values.is_empty()));
+    }
+
+    #[test]
+    fn a_lone_name_ends_where_it_ends() {
+        for text in ["{ \"*\": Auto }", "{ \"*\": Auto // so\n}", "{\"*\":Auto}"] {
+            let Shape::Map(entries) = tree(text).shape else { panic!("{text}") };
+            assert_eq!(&text[entries[0].1.span.start..entries[0].1.span.end], "Auto", "{text}");
+        }
     }
 
     #[test]

@@ -87,7 +87,9 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
         _ => ("GiB", 1_073_741_824.0),
     };
     let value = bytes as f64 / each;
-    if value.fract() == 0.0 { format!("{value}{unit}") } else { format!("{value:.1}{unit}") }
+    let shown = if unit == "GiB" { format!("{value:.2}") } else { format!("{value:.1}") };
+    let shown = shown.trim_end_matches('0').trim_end_matches('.');
+    format!("{shown}{unit}")
 }
 
 pub(crate) fn serialize_duration<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -90,8 +90,9 @@ pub(crate) fn duration(what: &str, tree: &Tree) -> Found<Duration> {
                 format!("write \"{text}s\" or \"{text}ms\""),
             ),
             QuantityError::UnknownUnit(unit) => {
+                let number = text.trim().trim_end_matches(unit).trim();
                 let help = match unit_meant(unit) {
-                    Some(meant) => format!("did you mean \"{meant}\"?\nunits: {units}"),
+                    Some(meant) => format!("did you mean \"{number}{meant}\"?\nunits: {units}"),
                     None => format!("units: {units}"),
                 };
                 bad(format!("{what} is {text:?}, and \"{unit}\" is no unit of time"), help)
@@ -110,7 +111,7 @@ pub(crate) fn duration(what: &str, tree: &Tree) -> Found<Duration> {
                 _ => String::new(),
             };
             let help = format!("write \"{number}s\" or \"{number}ms\"");
-            bad(format!("{what} is {}, without a unit", tree.describe()), help)
+            bad(format!("{what} is {number}, a number without a unit"), help)
         }
         _ => Err(Box::new(Diagnostic::wrong_type(what, tree, "a duration such as \"250ms\", \"1s\" or \"2min\""))),
     }
@@ -139,7 +140,7 @@ fn bytes(what: &str, tree: &Tree) -> Found<u64> {
             QuantityError::NoNumber => bad(format!("{what} is {text:?}, which is no amount of memory")),
             QuantityError::OutOfRange => bad(format!("{what} is {text:?}, which is out of range")),
         }),
-        Shape::Integer(number) => bad(format!("{what} is {number}, without a unit")),
+        Shape::Integer(number) => bad(format!("{what} is {number}, a number without a unit")),
         _ => Err(Box::new(Diagnostic::wrong_type(what, tree, "an amount of memory such as \"512MiB\""))),
     }
 }

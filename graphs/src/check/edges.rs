@@ -49,6 +49,8 @@ impl Edge {
 pub(crate) struct Edges {
     pub(crate) sound: Vec<Edge>,
     pub(crate) doubtful: Vec<usize>,
+    /// What edges carry that end in a node that does not exist.
+    pub(crate) dangling: Vec<PortType>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +89,8 @@ pub(crate) fn resolve(flat: &Flat, nodes: &[Node<'_>], findings: &mut Findings) 
         let (from, to) = (finder.node(&decl.from), finder.node(&decl.to));
         let mut wrong = Vec::new();
         for (found, word, side) in [(&from, &decl.from, Side::Output), (&to, &decl.to, Side::Input)] {
-            if found.is_none() {
+            let unread = |prefix: &String| format!("{scope}{}", word.text).starts_with(prefix.as_str());
+            if found.is_none() && !flat.unread.iter().any(unread) {
                 wrong.push(finder.no_such_node(word, side));
             }
         }
@@ -104,7 +107,12 @@ pub(crate) fn resolve(flat: &Flat, nodes: &[Node<'_>], findings: &mut Findings) 
                 Some(edge) => edges.sound.push(edge),
                 None => edges.doubtful.extend([from.node, to.node]),
             },
-            _ => edges.doubtful.extend(from.into_iter().chain(to).map(|(node, _)| node)),
+            (from_end, _) => {
+                edges.doubtful.extend(from.into_iter().chain(to).map(|(node, _)| node));
+                if let Some(end) = from_end.filter(|_| to.is_none()) {
+                    edges.dangling.push(resolved(&nodes[end.node], &nodes[end.node].outputs()[end.port]));
+                }
+            }
         }
     }
     edges
@@ -133,6 +141,8 @@ impl<'a> Finder<'a> {
         let name = word.text.rsplit_once('.').map_or(word.text.as_str(), |(name, _)| name);
         let verb = if side == Side::Output { "starts at" } else { "ends in" };
         let names = self.nodes.iter().filter_map(|node| node.name.strip_prefix(self.scope));
+        // A node of an include, given without its port, looks like a node and its port.
+        let name = if suggest::nearest(&word.text, names.clone()).is_some() { word.text.as_str() } else { name };
         Diagnostic::error(
             Code::UnknownNode,
             format!("an edge {verb} \"{}\", but there is no node \"{name}\"", word.text),
@@ -163,7 +173,7 @@ impl<'a> Finder<'a> {
             return Some(End { node: index, port, span: word.span });
         }
         let listing = |side: Side| {
-            let ports = side.ports(node).iter().map(|port| format!("{own}.{}: {}", port.name, port.ty));
+            let ports = side.ports(node).iter().map(|port| format!("{own}.{}: {}", port.name, resolved(node, port)));
             let ports: Vec<String> = ports.collect();
             let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
             suggest::listing(&ports, &format!("{}s", side.name()))
@@ -192,11 +202,8 @@ impl<'a> Finder<'a> {
                     .maybe_help(near.map(|near| format!("did you mean \"{own}.{near}\"?")))
             }
         };
-        wrong.push(
-            diagnostic
-                .label(node.kind.span, format!("{own} is {} {}", suggest::article(&node.kind.text), node.kind.text))
-                .help(listing(side)),
-        );
+        wrong
+            .push(diagnostic.label(node.kind.span, format!("{own} is of kind {}", node.kind.text)).help(listing(side)));
         None
     }
 
@@ -213,7 +220,7 @@ impl<'a> Finder<'a> {
         let output = self.nodes[to].outputs().iter().any(|port| port.name == to_port)
             && !self.nodes[to].inputs().iter().any(|port| port.name == to_port);
         (input && output).then(|| {
-            Diagnostic::error(Code::PortDirection, "an edge runs backwards: it goes from an output to an input")
+            Diagnostic::error(Code::PortDirection, "an edge runs backwards; it must go from an output to an input")
                 .label(decl.from.span, "this is an input")
                 .label(decl.to.span, "this is an output")
                 .help(format!("turn it around: (\"{}\", \"{}\")", decl.to.text, decl.from.text))
@@ -230,7 +237,7 @@ fn width_label(node: &Node<'_>, port: &PortSpec) -> Option<(Span, String)> {
 }
 
 /// The type of a port with the widths that the models' files give.
-fn resolved(node: &Node<'_>, port: &PortSpec) -> PortType {
+pub(crate) fn resolved(node: &Node<'_>, port: &PortSpec) -> PortType {
     match &port.ty {
         PortType::Embeddings { width: Width::OfModel { field, which }, element } => {
             let width = node.models.get(field).and_then(|facts| facts.width(*which));
@@ -312,16 +319,17 @@ fn mismatch(
             .fold(diagnostic, |diagnostic, (span, text)| diagnostic.label(span, text))
             .help("the two models do not belong together");
     }
-    let find = |side: Side, fits: &dyn Fn(&PortSpec) -> bool| -> Vec<String> {
+    let find = |side: Side, but: &Node<'_>, fits: &dyn Fn(&PortType) -> bool| -> Vec<String> {
         nodes
             .iter()
+            .filter(|node| node.name != but.name)
             .flat_map(|node| side.ports(node).iter().map(move |port| (node, port)))
-            .filter(|(_, port)| fits(port))
+            .filter(|(node, port)| fits(&resolved(node, port)))
             .map(|(node, port)| format!("{}.{}", node.name, port.name))
             .collect()
     };
-    let takers = find(Side::Input, &|port| made.fits(&port.ty));
-    let makers = find(Side::Output, &|port| port.ty.fits(taken));
+    let takers = find(Side::Input, source, &|input| made.fits(input));
+    let makers = find(Side::Output, target, &|output| output.fits(taken));
     let shown =
         |what: String, ports: &[String]| suggest::listing(&ports.iter().map(String::as_str).collect::<Vec<_>>(), &what);
     Diagnostic::error(Code::TypeMismatch, format!("\"{from}\" makes {made}, but \"{to}\" takes {taken}"))

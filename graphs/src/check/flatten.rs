@@ -39,6 +39,10 @@ pub(crate) struct Flat {
     /// From the command line.
     pub(crate) placed: Vec<Scoped<PlacementDecl>>,
     pub(crate) power: PowerPolicy,
+    /// What stands before the names of nodes that are not known because their file could not be read.
+    pub(crate) unread: Vec<String>,
+    /// Whether the edges are not known because their section is misspelt.
+    pub(crate) edges_unknown: bool,
     files: usize,
 }
 
@@ -96,6 +100,7 @@ impl Walk<'_> {
             self.flat.head = document.head;
             self.flat.power = document.power.unwrap_or_default();
         }
+        self.flat.edges_unknown |= document.edges_misspelt;
         let mut aliases: Vec<&Word> = document.nodes.iter().map(|node| &node.name).collect();
         for include in &document.includes {
             if let Some(earlier) = aliases.iter().find(|earlier| earlier.text == include.alias.text) {
@@ -108,7 +113,10 @@ impl Walk<'_> {
                 continue;
             }
             aliases.push(&include.alias);
-            self.include(include, scope);
+            let inner = format!("{scope}{}.", include.alias.text);
+            if self.include(include, &inner).is_none() {
+                self.flat.unread.push(inner);
+            }
         }
         let too_many = |count: usize, most: usize, what: &str| {
             Diagnostic::error(Code::TooLarge, format!("the graph has {count} {what}, and at most {most} are possible"))
@@ -127,7 +135,8 @@ impl Walk<'_> {
         Some(())
     }
 
-    fn include(&mut self, include: &IncludeDecl, scope: &str) {
+    /// Reads an included file, its nodes named under `scope`; `None` if it cannot be read.
+    fn include(&mut self, include: &IncludeDecl, scope: &str) -> Option<()> {
         let including = self.sources.name(include.span.file).to_owned();
         let path = beside(&including, &include.file.text);
         let place = include.file.span;
@@ -138,14 +147,14 @@ impl Walk<'_> {
                 Diagnostic::error(Code::IncludeCycle, format!("{path} includes itself: {}", circle.join(" -> ")))
                     .label(place, "this closes the circle"),
             );
-            return;
+            return None;
         }
         self.flat.files += 1;
         if self.chain.len() > DEEPEST_INCLUDE || self.flat.files > MOST_FILES {
             let message =
                 format!("too many includes: at most {MOST_FILES} files, at most {DEEPEST_INCLUDE} deep, are possible");
             self.findings.push(Diagnostic::error(Code::TooLarge, message).label(place, "one too many"));
-            return;
+            return None;
         }
         let text = match self.loader.read(&path, LONGEST_FILE) {
             Ok(text) => text,
@@ -162,13 +171,13 @@ impl Walk<'_> {
                         .label(place, "this file")
                         .maybe_help(help),
                 );
-                return;
+                return None;
             }
         };
         self.chain.push(normal(&path));
-        let scope = format!("{scope}{}.", include.alias.text);
-        self.file(Source::new(path, text), &Given::Include(&include.params), &scope);
+        let read = self.file(Source::new(path, text), &Given::Include(&include.params), scope);
         self.chain.pop();
+        read
     }
 }
 
@@ -183,10 +192,17 @@ impl Flat {
     }
 
     /// Reports entries for nodes that do not exist.
-    pub(crate) fn report_strangers<T>(what: &str, said: &[Scoped<T>], nodes: &[Node<'_>], findings: &mut Findings) {
+    pub(crate) fn report_strangers<T>(
+        &self,
+        what: &str,
+        said: &[Scoped<T>],
+        nodes: &[Node<'_>],
+        findings: &mut Findings,
+    ) {
         for entry in said.iter().filter(|entry| entry.key.text != "*") {
             let full = format!("{}{}", entry.scope, entry.key.text);
-            if nodes.iter().any(|node| node.name == full) {
+            let unread = |prefix: &String| full.starts_with(prefix.as_str());
+            if nodes.iter().any(|node| node.name == full) || self.unread.iter().any(unread) {
                 continue;
             }
             let within: Vec<&str> =
@@ -211,7 +227,7 @@ impl Flat {
 
     /// The restart policy of each node.
     pub(crate) fn restarts(&self, nodes: &[Node<'_>], findings: &mut Findings) -> Vec<RestartPolicy> {
-        Self::report_strangers("restart", &self.restart, nodes, findings);
+        self.report_strangers("restart", &self.restart, nodes, findings);
         let policy = |node: &Node<'_>| Self::applying(&self.restart, &node.name).map(|entry| entry.value.policy);
         nodes.iter().map(|node| policy(node).unwrap_or_default()).collect()
     }

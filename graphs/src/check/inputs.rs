@@ -1,7 +1,10 @@
 //! Each input: fed by one edge, and some edge makes the node run.
 use crate::{
     Code, Diagnostic, Firing, PortType, Role,
-    check::{edges::Edges, nodes::Node},
+    check::{
+        edges::{Edges, resolved},
+        nodes::Node,
+    },
     findings::Findings,
     suggest,
 };
@@ -39,26 +42,31 @@ fn unconnected(index: usize, node: &Node<'_>, nodes: &[Node<'_>], edges: &Edges,
             continue;
         }
         complete = false;
+        let needed = resolved(node, spec);
+        // An edge that was to end here but names another node is one mistake, not two.
+        if edges.dangling.iter().any(|carried| carried.fits(&needed)) {
+            continue;
+        }
         let makers: Vec<String> = nodes
             .iter()
             .enumerate()
             .filter(|(other, _)| *other != index)
             .flat_map(|(_, other)| other.outputs().iter().map(move |output| (other, output)))
-            .filter(|(_, output)| output.ty.fits(&spec.ty))
+            .filter(|(other, output)| resolved(other, output).fits(&needed))
             .map(|(other, output)| format!("{}.{}", other.name, output.name))
             .collect();
         let to = format!("{}.{}", node.name, spec.name);
         let help = match makers.as_slice() {
-            [] => format!("no output of this graph makes {}", spec.ty),
+            [] => format!("no output of this graph makes {needed}"),
             [only] => format!("add (\"{only}\", \"{to}\") to edges"),
             several => {
                 let several: Vec<&str> = several.iter().map(String::as_str).collect();
-                suggest::listing(&several, &format!("outputs that make {}", spec.ty)).unwrap_or_default()
+                suggest::listing(&several, &format!("outputs that make {needed}")).unwrap_or_default()
             }
         };
         findings.push(
             Diagnostic::error(Code::Unconnected, format!("input \"{to}\" of {} is not connected", node.kind.text))
-                .label(node.declared, format!("needs {}", describe(&spec.ty)))
+                .label(node.declared, format!("needs {}", describe(&needed)))
                 .help(help),
         );
     }

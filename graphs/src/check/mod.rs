@@ -39,9 +39,13 @@ fn examine(
     let mut nodes = nodes::resolve(std::mem::take(&mut flat.nodes), surroundings.registry, findings);
     models::find(&mut nodes, surroundings.models, findings);
     let edges = edges::resolve(&flat, &nodes, findings);
-    inputs::check(&nodes, &edges, findings);
     cycles::check(&nodes, &edges, findings);
-    reach::check(&nodes, &edges, flat.head, findings);
+    if !flat.edges_unknown {
+        inputs::check(&nodes, &edges, findings);
+    }
+    if !flat.edges_unknown && flat.unread.is_empty() {
+        reach::check(&nodes, &edges, flat.head, findings);
+    }
     let places = placement::resolve(&flat, &nodes, surroundings.machine, findings);
     let restarts = flat.restarts(&nodes, findings);
     let memory = memory::check(&nodes, &edges, surroundings.machine, findings);

@@ -6,7 +6,7 @@ use crate::{
     document::NodeDecl,
     findings::Findings,
     suggest,
-    tree::{Shape, Word},
+    tree::{Shape, Tree, Word},
     values,
 };
 
@@ -83,6 +83,7 @@ pub(crate) fn resolve<'a>(
 fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut Findings) {
     let owner = node.title();
     let mut seen: Vec<&Word> = Vec::new();
+    let mut misspelt: Vec<&str> = Vec::new();
     for (name, tree) in &decl.fields {
         if let Some(earlier) = seen.iter().find(|earlier| earlier.text == name.text) {
             findings.push(
@@ -94,6 +95,7 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
         }
         seen.push(name);
         let Some(field) = spec.find_field(&name.text) else {
+            misspelt.extend(suggest::nearest(&name.text, spec.fields.iter().map(|field| field.name.as_str())));
             findings.push(unknown_field(spec, &owner, name));
             continue;
         };
@@ -107,9 +109,23 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
             Err(diagnostic) => findings.push(*diagnostic),
         }
     }
+    if let Some(value) = &decl.nameless {
+        let field = spec.fields.first().map_or("field", |field| field.name.as_str());
+        let written = scalar_text(value);
+        findings.push(
+            Diagnostic::error(Code::WrongType, format!("the fields of {owner} have no names"))
+                .at(value, "which field is this?")
+                .maybe_help(spec.fields.first().map(|_| format!("write {}({field}: {written})", spec.kind))),
+        );
+    }
     for field in &spec.fields {
         match &field.presence {
-            Presence::Required if !seen.iter().any(|name| name.text == field.name) => {
+            // A misspelt field is one mistake, not two.
+            Presence::Required
+                if decl.nameless.is_none()
+                    && !seen.iter().any(|name| name.text == field.name)
+                    && !misspelt.contains(&field.name.as_str()) =>
+            {
                 findings.push(missing_field(field, &owner, &decl.kind));
             }
             Presence::Default(value) if !node.values.contains_key(&field.name) => {
@@ -121,6 +137,14 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
     // In the order of the specification, whatever the order of the graph.
     let order = |name: &String| spec.fields.iter().position(|field| field.name == *name);
     node.values.sort_by(|a, _, b, _| order(a).cmp(&order(b)));
+}
+
+fn scalar_text(value: &Tree) -> String {
+    match &value.shape {
+        Shape::Text(text) => format!("{text:?}"),
+        Shape::Integer(number) => number.to_string(),
+        _ => "..".to_owned(),
+    }
 }
 
 fn unknown_field(spec: &NodeSpec, owner: &str, name: &Word) -> Diagnostic {

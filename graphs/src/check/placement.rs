@@ -13,8 +13,8 @@ use crate::{
 type Place = (Placement, Vec<AcceleratorId>);
 
 pub(crate) fn resolve(flat: &Flat, nodes: &[Node<'_>], machine: &Machine, findings: &mut Findings) -> Vec<Place> {
-    Flat::report_strangers("placement", &flat.placement, nodes, findings);
-    Flat::report_strangers("--place", &flat.placed, nodes, findings);
+    flat.report_strangers("placement", &flat.placement, nodes, findings);
+    flat.report_strangers("--place", &flat.placed, nodes, findings);
     nodes
         .iter()
         .map(|node| {

@@ -1,7 +1,10 @@
 //! Reach: every node lies on a way from a sensor to a sink.
 use crate::{
     Code, Diagnostic, Role, Span,
-    check::{edges::Edges, nodes::Node},
+    check::{
+        edges::{Edges, resolved},
+        nodes::Node,
+    },
     findings::Findings,
 };
 
@@ -24,6 +27,18 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, head: Span, findings: &mu
             spec.required && !edges.sound.iter().any(|edge| edge.to.node == index && edge.to.port == port)
         })
     };
+    // What a node makes may be what an unconnected input wants: reported there.
+    let wanted = |index: usize| {
+        let made = || nodes[index].outputs().iter().map(|output| resolved(&nodes[index], output));
+        (0..nodes.len()).filter(|&other| other != index && unfed(other)).any(|other| {
+            let fed = |port| edges.sound.iter().any(|edge| edge.to.node == other && edge.to.port == port);
+            let inputs = nodes[other].inputs().iter().enumerate();
+            inputs.filter(|(port, spec)| spec.required && !fed(*port)).any(|(_, spec)| {
+                let taken = resolved(&nodes[other], spec);
+                made().any(|made| made.fits(&taken))
+            })
+        })
+    };
     // A node with a reported mistake counts as reached: its mistake is that one.
     let doubtful = |index: usize| edges.doubtful.contains(&index);
     let starts = (0..nodes.len()).filter(|&index| is(index, Role::Sensor) || doubtful(index) || unfed(index)).collect();
@@ -33,7 +48,7 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, head: Span, findings: &mu
     for (index, node) in nodes.iter().enumerate() {
         let (message, label) = if !fed[index] {
             (format!("{} is never reached: no edges lead from a sensor to it", node.title()), "gets no data")
-        } else if !heard[index] {
+        } else if !heard[index] && !wanted(index) {
             (format!("what {} makes reaches no sink", node.title()), "leads nowhere")
         } else {
             continue;

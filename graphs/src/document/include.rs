@@ -32,6 +32,7 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
     };
     let (mut file, mut alias, mut params) = (None, None, Vec::new());
     let mut seen: Vec<&Word> = Vec::new();
+    let mut misspelt = false;
     for (name, value) in fields {
         if let Some(earlier) = seen.iter().find(|earlier| earlier.text == name.text) {
             findings.push(super::sections::twice("Include field", name, earlier.span));
@@ -47,11 +48,14 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
                 _ => findings.push(Diagnostic::wrong_type(&format!("`{}`", name.text), value, "a text in quotes")),
             },
             "params" => params = super::sections::entries("params", value, findings),
-            other => findings.push(
-                Diagnostic::error(Code::UnknownSection, format!("Include has no field `{other}`"))
-                    .label(name.span, "unknown field")
-                    .maybe_help(suggest::help(other, ["file", "as", "params"], "fields", false)),
-            ),
+            other => {
+                misspelt = true;
+                findings.push(
+                    Diagnostic::error(Code::UnknownSection, format!("Include has no field `{other}`"))
+                        .label(name.span, "unknown field")
+                        .maybe_help(suggest::help(other, ["file", "as", "params"], "fields", false)),
+                );
+            }
         }
     }
     let missing = |field: &str| {
@@ -59,10 +63,10 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
             .label(tree.span, format!("`{field}` is missing"))
             .help(SHAPE)
     };
-    if file.is_none() && !seen.iter().any(|name| name.text == "file") {
+    if file.is_none() && !misspelt && !seen.iter().any(|name| name.text == "file") {
         findings.push(missing("file"));
     }
-    if alias.is_none() && !seen.iter().any(|name| name.text == "as") {
+    if alias.is_none() && !misspelt && !seen.iter().any(|name| name.text == "as") {
         findings.push(missing("as"));
     }
     let (file, alias) = (file?, alias?);

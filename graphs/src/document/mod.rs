@@ -31,6 +31,8 @@ pub(crate) struct Document {
     pub(crate) placement: Vec<(Word, PlacementDecl)>,
     pub(crate) restart: Vec<(Word, RestartDecl)>,
     pub(crate) power: Option<PowerPolicy>,
+    /// Whether a section is misspelt and `edges:` is missing, so that nothing is certain about the edges.
+    pub(crate) edges_misspelt: bool,
     /// The word `Graph`.
     pub(crate) head: crate::Span,
 }
@@ -41,6 +43,8 @@ pub(crate) struct NodeDecl {
     pub(crate) name: Word,
     pub(crate) kind: Word,
     pub(crate) fields: Vec<(Word, Tree)>,
+    /// A value without a field name, as in `Llm("scene.gguf")`.
+    pub(crate) nameless: Option<Tree>,
 }
 
-pub(crate) use sections::read;
+pub(crate) use sections::{SKELETON, read};

@@ -167,6 +167,11 @@ impl Params {
                     .maybe_help(suggest::help(name, names, "parameters", false))
                     .help(format!("declare it as params: {{ {name:?}: .. }}, or write $$ for a dollar sign")),
             );
+            // The one that is meant is not unused.
+            let meant = suggest::nearest(name, self.0.keys().map(String::as_str)).map(str::to_owned);
+            if let Some(param) = meant.and_then(|meant| self.0.get_mut(&meant)) {
+                param.used = true;
+            }
         }
         let param = self.0.get_mut(name)?;
         param.used = true;

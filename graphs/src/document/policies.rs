@@ -71,7 +71,17 @@ pub(super) fn placement(tree: &Tree, findings: &mut Findings) -> Option<Placemen
         },
         _ => None,
     };
-    if found.is_none() {
+    if let (None, Shape::Named(word, Body::Tuple(values))) = (&found, &tree.shape)
+        && word.text == "Prefer"
+        && let Some(names) = values.iter().map(text).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
+    {
+        let names: Vec<String> = names.iter().map(|name| format!("{:?}", name.text)).collect();
+        findings.push(
+            Diagnostic::error(Code::WrongType, "Prefer takes a list in brackets")
+                .at(tree, "here")
+                .help(format!("write Prefer([{}])", names.join(", "))),
+        );
+    } else if found.is_none() {
         findings.push(unknown(tree, "placement", &["Auto", "Pin", "Prefer"], PLACEMENTS));
     }
     found

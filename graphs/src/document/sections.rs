@@ -9,8 +9,18 @@ use crate::{
     tree::{Body, Shape, Tree, Word},
 };
 
+/// What else people call a section.
+const SYNONYMS: [(&str, &str); 6] = [
+    ("connections", "edges"),
+    ("links", "edges"),
+    ("wires", "edges"),
+    ("parameters", "params"),
+    ("variables", "params"),
+    ("subgraphs", "include"),
+];
 const SECTIONS: [&str; 8] = ["name", "include", "params", "nodes", "edges", "placement", "restart", "power"];
-const SKELETON: &str = "a graph is Graph(name: \"..\", nodes: { \"..\": Kind(..) }, edges: [ (\"a.out\", \"b.in\") ])";
+pub(crate) const SKELETON: &str =
+    "a graph is Graph(name: \"..\", nodes: { \"..\": Kind(..) }, edges: [ (\"a.out\", \"b.in\") ])";
 
 /// A name that is given twice.
 pub(super) fn twice(what: &str, again: &Word, first: Span) -> Diagnostic {
@@ -98,7 +108,8 @@ pub(crate) fn read(tree: Tree, given: &Given<'_>, sources: &mut Sources, finding
             return document;
         }
     };
-    let mut sections = split(fields, findings);
+    let (mut sections, misspelt) = split(fields, findings);
+    document.edges_misspelt = misspelt && sections[4].is_none();
     let mut params = Params::default();
     if let Some((_, tree)) = sections[2].take() {
         for (name, default) in entries("params", &tree, findings) {
@@ -142,16 +153,23 @@ pub(crate) fn read(tree: Tree, given: &Given<'_>, sources: &mut Sources, finding
     document
 }
 
-/// The sections in the order of [`SECTIONS`].
-fn split(fields: Vec<(Word, Tree)>, findings: &mut Findings) -> [Option<(Word, Tree)>; 8] {
+/// The sections in the order of [`SECTIONS`], and whether there were others.
+fn split(fields: Vec<(Word, Tree)>, findings: &mut Findings) -> ([Option<(Word, Tree)>; 8], bool) {
     let mut sections: [Option<(Word, Tree)>; 8] = Default::default();
+    let mut misspelt = false;
     for (word, tree) in fields {
         let Some(index) = SECTIONS.iter().position(|section| *section == word.text) else {
+            let meant = SYNONYMS.iter().find(|(other, _)| suggest::same_or_near(&word.text, other));
+            let help = match meant {
+                Some((_, section)) => Some(format!("did you mean `{section}`?")),
+                None => suggest::help(&word.text, SECTIONS, "fields", false),
+            };
             findings.push(
                 Diagnostic::error(Code::UnknownSection, format!("Graph has no field `{}`", word.text))
                     .label(word.span, "unknown field")
-                    .maybe_help(suggest::help(&word.text, SECTIONS, "fields", false)),
+                    .maybe_help(help),
             );
+            misspelt = true;
             continue;
         };
         match &sections[index] {
@@ -159,7 +177,7 @@ fn split(fields: Vec<(Word, Tree)>, findings: &mut Findings) -> [Option<(Word, T
             None => sections[index] = Some((word, tree)),
         }
     }
-    sections
+    (sections, misspelt)
 }
 
 fn read_name(section: Option<(Word, Tree)>, head: Span, findings: &mut Findings) -> String {
@@ -210,7 +228,6 @@ fn read_nodes(tree: &Tree, findings: &mut Findings) -> Vec<NodeDecl> {
     for (name, value) in entries("nodes", tree, findings) {
         if !names::is_node_name(&name.text) {
             findings.push(bad_name("node", &name));
-            continue;
         }
         if let Some(earlier) = nodes.iter().find(|node| node.name.text == name.text) {
             findings.push(twice("node", &name, earlier.name.span));
@@ -218,17 +235,11 @@ fn read_nodes(tree: &Tree, findings: &mut Findings) -> Vec<NodeDecl> {
         }
         let what = format!("node \"{}\"", name.text);
         match value.shape {
-            Shape::Named(kind, Body::Fields(fields)) => nodes.push(NodeDecl { name, kind, fields }),
-            Shape::Named(kind, Body::Bare) => nodes.push(NodeDecl { name, kind, fields: Vec::new() }),
+            Shape::Named(kind, Body::Fields(fields)) => nodes.push(NodeDecl { name, kind, fields, nameless: None }),
+            Shape::Named(kind, Body::Bare) => nodes.push(NodeDecl { name, kind, fields: Vec::new(), nameless: None }),
             Shape::Named(kind, Body::Tuple(values)) => {
-                if let Some(first) = values.first() {
-                    findings.push(
-                        Diagnostic::error(Code::WrongType, format!("the fields of {what} have no names"))
-                            .at(first, "whose value is this?")
-                            .help(format!("write {}(field: value)", kind.text)),
-                    );
-                }
-                nodes.push(NodeDecl { name, kind, fields: Vec::new() });
+                let nameless = values.into_iter().next();
+                nodes.push(NodeDecl { name, kind, fields: Vec::new(), nameless });
             }
             shape => {
                 let found = Tree { shape, ..value };
