@@ -99,12 +99,14 @@ impl Report {
             .with_width(drawing.width)
             .with_context_lines(1)
             .with_break_words(false)
-            .with_show_related_as_nested(true)
             .without_syntax_highlighting();
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
             // Writing to a String fails only if a span lies outside its file, which no check makes.
-            let _ = handler.render_report(&mut text, &Drawn::of(&self.sources, diagnostic));
+            let drawn = Drawn::of(&self.sources, diagnostic);
+            for part in std::iter::once(&drawn).chain(&drawn.related) {
+                let _ = handler.render_report(&mut text, part);
+            }
             text.push('\n');
         }
         // The graphical handler pads empty lines.
@@ -186,7 +188,8 @@ impl Serialize for Report {
     }
 }
 
-/// A diagnostic with its texts, as miette draws it: labels of the first label's file here, others as related notes.
+/// A diagnostic with its texts, as miette draws it: labels of the first label's file here, others in
+/// drawings of their own that follow, since miette draws one file at a time.
 #[derive(Debug)]
 struct Drawn {
     code: Option<String>,
@@ -283,12 +286,5 @@ impl miette::Diagnostic for Drawn {
                 miette::LabeledSpan::new_with_span(text, place)
             }
         })))
-    }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        if self.related.is_empty() {
-            return None;
-        }
-        Some(Box::new(self.related.iter().map(|related| related as &dyn miette::Diagnostic)))
     }
 }

@@ -202,8 +202,11 @@ impl<'a> Finder<'a> {
                     .maybe_help(near.map(|near| format!("did you mean \"{own}.{near}\"?")))
             }
         };
-        wrong
-            .push(diagnostic.label(node.kind.span, format!("{own} is of kind {}", node.kind.text)).help(listing(side)));
+        wrong.push(
+            diagnostic
+                .label(node.kind.span, format!("{own} is of kind {}", node.kind.text))
+                .maybe_help(listed.then(|| listing(side))),
+        );
         None
     }
 

@@ -96,7 +96,7 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
         seen.push(name);
         let Some(field) = spec.find_field(&name.text) else {
             misspelt.extend(suggest::nearest(&name.text, spec.fields.iter().map(|field| field.name.as_str())));
-            findings.push(unknown_field(spec, &owner, name));
+            findings.push(unknown_field(&node.name, spec, &owner, name));
             continue;
         };
         if tree.shape == Shape::Nothing && field.presence != Presence::Required {
@@ -147,13 +147,15 @@ fn scalar_text(value: &Tree) -> String {
     }
 }
 
-fn unknown_field(spec: &NodeSpec, owner: &str, name: &Word) -> Diagnostic {
+fn unknown_field(node: &str, spec: &NodeSpec, owner: &str, name: &Word) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::UnknownField, format!("{owner} has no field `{}`", name.text))
         .label(name.span, "unknown field");
     let is_port = spec.find_input(&name.text).is_some();
     if is_port {
-        return diagnostic
-            .help(format!("`{0}` is an input of {1}: connect it in edges, (\"..\", \"{0}\")", name.text, spec.kind));
+        return diagnostic.help(format!(
+            "`{0}` is an input of {1}: connect it in edges, (\"..\", \"{node}.{0}\")",
+            name.text, spec.kind
+        ));
     }
     let names = spec.fields.iter().map(|field| field.name.as_str());
     match suggest::help(&name.text, names, "fields", false) {

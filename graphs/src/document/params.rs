@@ -197,8 +197,8 @@ fn typed(default: &Shape, value: Shape) -> Result<Shape, (Shape, &'static str)> 
             Shape::Text(_) => Shape::Text(text),
             Shape::Nothing => Shape::Untyped(text),
             _ => match tree::parse(&text, crate::source::FileId::default()) {
+                Ok(Tree { shape: Shape::Named(..), .. }) | Err(_) => Shape::Text(text),
                 Ok(parsed) => parsed.shape,
-                Err(_) => Shape::Text(text),
             },
         },
         value => value,

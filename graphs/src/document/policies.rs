@@ -160,6 +160,7 @@ pub(super) fn power(tree: &Tree, findings: &mut Findings) -> Option<PowerPolicy>
 
 fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Option<PowerPolicy> {
     let (mut high, mut low) = (None, None);
+    let mut wrong = false;
     for (name, value) in fields {
         let slot = match name.text.as_str() {
             "high" => &mut high,
@@ -178,7 +179,8 @@ fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Op
             Shape::Number(number) => number,
             _ => {
                 findings.push(Diagnostic::wrong_type(&name.text, value, "a state of charge from 0.0 to 1.0"));
-                return None;
+                wrong = true;
+                continue;
             }
         };
         if !(0.0..=1.0).contains(&number) {
@@ -191,9 +193,13 @@ fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Op
                 .at(value, "from 0.0 to 1.0")
                 .maybe_help(help),
             );
-            return None;
+            wrong = true;
+            continue;
         }
         *slot = Some((number, value.span));
+    }
+    if wrong {
+        return None;
     }
     let (Some((high, high_span)), Some((low, low_span))) = (high, low) else {
         findings.push(
