@@ -157,22 +157,38 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Two calls whose closures live on this stack, `tasks` tasks each.
+    /// What one call did, and whether it is over.
+    struct Round {
+        ran: Vec<AtomicUsize>,
+        over: std::sync::atomic::AtomicBool,
+    }
+
+    /// Two calls of `tasks` tasks each.
     fn two_calls(fork: &Fork, tasks: usize) {
-        for round in 1..=2 {
-            let ran: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-            let task = |index: usize| {
-                ran[index].fetch_add(round, Ordering::Relaxed);
-            };
+        let round = || Round { ran: (0..tasks).map(|_| AtomicUsize::new(0)).collect(), over: false.into() };
+        let rounds = [round(), round()];
+        let tasks_of = rounds.each_ref().map(|round| {
+            |index: usize| {
+                assert!(!round.over.load(std::sync::atomic::Ordering::SeqCst), "the call was over");
+                round.ran[index].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for (round, task) in rounds.iter().zip(&tasks_of) {
             // SAFETY: this thread alone offers, and `task` outlives the wait.
-            let call = unsafe { fork.offer(tasks, &task) };
+            let call = unsafe { fork.offer(tasks, task) };
             if !fork.help(call) {
                 while !fork.is_done(tasks) {
                     thread::yield_now();
                 }
             }
-            for (index, ran) in ran.iter().enumerate() {
-                assert_eq!(ran.load(Ordering::Relaxed), round, "runs of task {index} in call {round}");
+            round.over.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+        if let Some(panic) = fork.take_panic() {
+            std::panic::resume_unwind(panic);
+        }
+        for (number, round) in rounds.iter().enumerate() {
+            for (index, ran) in round.ran.iter().enumerate() {
+                assert_eq!(ran.load(Ordering::Relaxed), 1, "runs of task {index} in call {number}");
             }
         }
     }
