@@ -48,7 +48,10 @@ pub(crate) fn describe(text: &str, file: FileId, code: &ron::Error, at: usize) -
             bracket(error(lower(code)).label(here, "before this"))
         }
         ron::Error::ExpectedChar | ron::Error::UnexpectedChar('\'') => {
-            error("a text in single quotes".into()).label(here, "here").help("texts stand in double quotes: \"..\"")
+            let quote = text[..at].rfind('\'').map_or(here, |start| Span { file, start, end: start + 1 });
+            error("a text in single quotes".into())
+                .label(quote, "this quote")
+                .help("texts stand in double quotes: \"..\"")
         }
         ron::Error::ExceededRecursionLimit => {
             Diagnostic::error(Code::TooLarge, "brackets nest too deeply").label(here, "here")

@@ -202,6 +202,8 @@ impl<'a> Finder<'a> {
                     .maybe_help(near.map(|near| format!("did you mean \"{own}.{near}\"?")))
             }
         };
+        // "has no inputs" needs no list of them.
+        let listed = port.is_some() || !ports.is_empty();
         wrong.push(
             diagnostic
                 .label(node.kind.span, format!("{own} is of kind {}", node.kind.text))
