@@ -10,7 +10,10 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt, u
 
 mod exit;
 mod globals;
+mod interrupt;
+mod models;
 mod output;
+mod progress;
 mod verbs;
 
 /// Multimodal models as graphs of actors, on small battery-powered machines, offline.

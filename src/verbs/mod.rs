@@ -2,10 +2,13 @@
 use crate::{exit::Exit, globals::Globals};
 
 mod list;
+mod pull;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
+    /// Fetch a model into the cache
+    Pull(pull::Args),
     /// List the models that nanomind knows and those on this machine
     List(list::Args),
 }
@@ -17,6 +20,7 @@ impl Verb {
     /// Whatever stops the verb, with its exit code.
     pub fn run(self, globals: &Globals) -> Result<(), Exit> {
         match self {
+            Verb::Pull(args) => pull::run(args, globals),
             Verb::List(args) => list::run(args, globals),
         }
     }

@@ -1,0 +1,159 @@
+//! `nanomind bench`: speed of prefill and decode, with the workloads and field names of `llama-bench`.
+use std::{num::NonZeroUsize, sync::Arc};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use nanomind::{
+    bricks::{
+        Gguf,
+        language::{
+            DEFAULT_CHUNK, LanguageModel,
+            bench::{self, BenchError, Record, Workload},
+        },
+        store::{ModelRef, Store, StoreSettings},
+    },
+    hal::{Clock, CpuTopology, Lane},
+    kernels::Isa,
+};
+
+use crate::{
+    exit::Exit,
+    globals::Globals,
+    output::{self, FormatArgs, Table},
+};
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model: a name from `nanomind list`, or a GGUF file
+    #[arg(short, long, default_value = "smollm2-135m", env = "NANOMIND_MODEL")]
+    model: String,
+
+    /// Tokens of the prompt; 0 leaves prefill out
+    #[arg(short = 'p', long, value_delimiter = ',', default_value = "512", value_name = "TOKENS")]
+    n_prompt: Vec<usize>,
+
+    /// Tokens to generate; 0 leaves decode out
+    #[arg(short = 'n', long, value_delimiter = ',', default_value = "128", value_name = "TOKENS")]
+    n_gen: Vec<usize>,
+
+    /// Threads [default: one for each core]
+    #[arg(short, long, value_delimiter = ',')]
+    threads: Vec<NonZeroUsize>,
+
+    /// Runs of each workload, after one to warm up
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repetitions: u32,
+
+    /// Positions that are computed at once
+    #[arg(short = 'u', long, visible_alias = "ubatch-size", default_value_t = DEFAULT_CHUNK, value_name = "TOKENS")]
+    chunk: usize,
+
+    /// Instruction set of the kernels, such as `portable` or `avx2` [default: the fastest of this machine]
+    #[arg(long, env = "NANOMIND_ISA", value_parser = parse_isa)]
+    isa: Option<Isa>,
+
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Measures and prints the results.
+///
+/// # Errors
+/// Exit 65 for an unusable model; fails when a workload does not fit it.
+pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
+    let workloads = workloads(&args);
+    if workloads.is_empty() {
+        return Err(Exit::usage("nothing to measure: both -p and -n are 0"));
+    }
+    let topology = CpuTopology::detect();
+    let threads = match &args.threads[..] {
+        [] => vec![topology.cores().len()],
+        threads => threads.iter().map(|threads| threads.get()).collect(),
+    };
+    let lanes = threads.iter().map(|threads| lane(*threads)).collect::<Result<Vec<Lane>, Exit>>()?;
+    let isa = args.isa.unwrap_or_else(Isa::detect);
+    let model = load(&args.model, isa, lanes.iter().max_by_key(|lane| lane.threads()), globals)?;
+    let clock = Clock::system();
+    let runs = lanes.len() * workloads.len() * (args.repetitions as usize + 1);
+    let progress = bar(runs as u64, "{wide_bar} {pos}/{len} runs");
+    let mut records = Vec::new();
+    for lane in &lanes {
+        for workload in &workloads {
+            let repetitions = args.repetitions as usize;
+            let measurement =
+                bench::measure(&model, lane, &clock, *workload, args.chunk, repetitions, &mut || progress.inc(1));
+            let measurement = measurement.map_err(refused)?;
+            records.push(Record::new(&model, &measurement, topology.model().unwrap_or_default(), clock.wall()));
+        }
+    }
+    progress.finish_and_clear();
+    match args.format.format {
+        output::Format::Json => output::json(&records),
+        output::Format::Table => output::text(table(&records)),
+    }
+}
+
+/// Prefills, then decodes, in the order that was asked for.
+fn workloads(args: &Args) -> Vec<Workload> {
+    let prefill = args.n_prompt.iter().map(|tokens| Workload::Prefill(*tokens));
+    let decode = args.n_gen.iter().map(|tokens| Workload::Decode(*tokens));
+    prefill.chain(decode).filter(|workload| workload.tokens() > 0).collect()
+}
+
+fn lane(threads: usize) -> Result<Lane, Exit> {
+    let lane = Lane::spawn(threads, None).map_err(Exit::failed)?;
+    if lane.threads() < threads {
+        eprintln!("note: {threads} threads were asked for, this process may use {}", lane.threads());
+    }
+    Ok(lane)
+}
+
+fn load(model: &str, isa: Isa, lane: Option<&Lane>, globals: &Globals) -> Result<LanguageModel, Exit> {
+    let reference: ModelRef = model.parse().map_err(Exit::usage)?;
+    let path = globals.store()?.resolve(&reference).map_err(Exit::failed)?;
+    let gguf = Arc::new(Gguf::open(&path).map_err(Exit::invalid)?);
+    let progress = bar(0, "loading {wide_bar} {bytes}/{total_bytes}");
+    let single = Lane::single();
+    let model = LanguageModel::load(&gguf, isa, lane.unwrap_or(&single), &mut |load| {
+        progress.set_length(load.total_bytes);
+        progress.set_position(load.done_bytes);
+    });
+    progress.finish_and_clear();
+    model.map_err(Exit::invalid)
+}
+
+/// A progress bar on stderr; nothing where that is no terminal.
+fn bar(len: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len).with_style(style)
+}
+
+fn refused(error: BenchError) -> Exit {
+    match error {
+        BenchError::Sequence(error) => Exit::usage(error),
+        BenchError::Step(error) => Exit::failed(error),
+    }
+}
+
+fn parse_isa(name: &str) -> Result<Isa, String> {
+    Isa::from_name(name).filter(|isa| isa.is_available()).ok_or_else(|| {
+        let names: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+        format!("expected one of this machine's: {}", names.join(", "))
+    })
+}
+
+fn table(records: &[Record]) -> Table {
+    let mut table = Table::new(["MODEL", ">SIZE", "ISA", ">THREADS", "TEST", ">TOKENS/S", ">±"]);
+    for record in records {
+        table.row([
+            record.model_type.clone(),
+            output::bytes(record.model_size),
+            record.isa.clone(),
+            record.n_threads.to_string(),
+            record.test(),
+            format!("{:.2}", record.avg_ts),
+            format!("{:.2}", record.stddev_ts),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,200 @@
+//! `nanomind run GRAPH`: checks a graph, fetches what it lacks, runs it, and reports.
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nanomind::{
+    actors::{
+        GraphFiles, LoadListener, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime, StoredModels,
+        governor::GovernorConfig, report::RunEnd, trace::TraceFile,
+    },
+    graphs::{Drawing, Overrides, Plan, Source, Surroundings, check},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    exit::{Code, Exit},
+    globals::Globals,
+    models,
+};
+
+/// Longest graph that is read, in bytes: as long as the check of included files allows.
+const GRAPH_LIMIT: usize = 1 << 20;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  nanomind run graphs/library/chat.ron\n  \
+    echo 'What is the capital of France?' | nanomind run graphs/library/chat.ron --set temperature=0\n\n\
+    Answers go to stdout, a short report to stderr. Ctrl-C finishes what is in flight, a second one stops at once.")]
+pub struct Args {
+    /// The graph, a RON file
+    graph: PathBuf,
+
+    /// Set a parameter of the graph
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+
+    /// Pin a node to an accelerator (cpu, cpu:0, …)
+    #[arg(long, value_name = "NODE=ACCELERATOR", value_parser = name_and_value)]
+    place: Vec<(String, String)>,
+
+    /// Core groups that become cpu:0, cpu:1, … [default: one for each cluster, or two halves]
+    #[arg(long, value_name = "CORES;CORES", env = "NANOMIND_CPU_GROUPS")]
+    cpu_groups: Option<String>,
+
+    /// Read the battery from a recording (lines of seconds,level[,status[,watts]]) instead of this machine
+    #[arg(long, value_name = "FILE.csv", env = "NANOMIND_BATTERY")]
+    battery: Option<PathBuf>,
+
+    /// Move each language node after every N tokens of an answer, for testing that nothing changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    migrate_every: Option<u64>,
+
+    /// Write a trace that Perfetto and chrome://tracing open
+    #[arg(long, value_name = "FILE.json", env = "NANOMIND_TRACE")]
+    trace: Option<PathBuf>,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE.json", env = "NANOMIND_REPORT")]
+    report: Option<PathBuf>,
+
+    /// Write each decision of the governor as a line of JSON
+    #[arg(long, value_name = "FILE.jsonl", env = "NANOMIND_DECISIONS")]
+    decisions: Option<PathBuf>,
+
+    /// No report on stderr
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Args {
+    /// Where the trace is to be written, for whoever sets up logging.
+    pub fn trace_path(&self) -> Option<&Path> {
+        self.trace.as_deref()
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("expected NAME=VALUE, found {text:?}")),
+    }
+}
+
+/// Runs the graph to its end.
+///
+/// # Errors
+/// 65 for a graph or model file that is invalid, 69 for an accelerator that is missing, 2 for core groups that make no
+/// sense, 130 after Ctrl-C, 1 for a run that failed.
+pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<(), Exit> {
+    let machine = Machine::detect(args.cpu_groups.as_deref(), None).map_err(|error| match error {
+        MachineError::Groups(_) => Exit::usage(error),
+        other => Exit::failed(other),
+    })?;
+    let library = NodeLibrary::standard().map_err(Exit::failed)?;
+    let plan = plan(&args, globals, &machine, &library)?;
+    let governor = GovernorConfig { trace, ..GovernorConfig::default() };
+    let options = RunOptions {
+        governor,
+        migrate_every: args.migrate_every,
+        decisions: args.decisions.clone(),
+        interrupts: true,
+        on_load: Some(load_display()),
+    };
+    let running = Runtime::start(&plan, &machine, &library, options).map_err(Exit::failed)?;
+    finish(&args, &running.wait())
+}
+
+/// The graph, checked; models that are missing are fetched after asking.
+fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<Plan, Exit> {
+    let source = read(&args.graph)?;
+    let overrides = Overrides { params: args.set.clone(), placements: args.place.clone() };
+    let models = StoredModels::new(models::open_store(globals)?);
+    let for_graphs = machine.for_graphs();
+    let surroundings =
+        Surroundings { registry: library.registry(), loader: &GraphFiles, models: &models, machine: &for_graphs };
+    let checked = match check(source.clone(), &overrides, surroundings) {
+        Err(report) if report.only_models_missing() => {
+            for model in report.missing_models() {
+                models::resolve_or_pull(&models::parse_reference(model)?, globals)?;
+            }
+            check(source, &overrides, surroundings)
+        }
+        other => other,
+    };
+    let terminal = io::stderr().is_terminal();
+    let drawing = Drawing { terminal, colour: terminal, ..Drawing::default() };
+    match checked {
+        Ok(plan) => {
+            if !plan.warnings().is_empty() {
+                eprintln!("{}", plan.warnings().draw(drawing));
+            }
+            Ok(plan)
+        }
+        Err(report) => {
+            eprintln!("{}", report.draw(drawing));
+            let code = if report.device_missing() { Code::DeviceMissing } else { Code::Invalid };
+            Err(Exit::silent(code))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Source, Exit> {
+    let unreadable = |reason: String| Exit::invalid(format!("cannot read the graph {}: {reason}", path.display()));
+    let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if length > GRAPH_LIMIT as u64 {
+        return Err(unreadable(format!("expected at most {GRAPH_LIMIT} bytes, found {length}")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    Ok(Source::new(path.display().to_string(), text))
+}
+
+/// Prints and writes the report, and says how the process ends.
+fn finish(args: &Args, report: &RunReport) -> Result<(), Exit> {
+    if !args.quiet {
+        eprintln!("{report}");
+    }
+    if let Some(path) = &args.report {
+        write_json(path, report).map_err(|error| {
+            Exit::failed(format!("cannot write the report {}: {error}", path.display()))
+        })?;
+    }
+    match report.end {
+        RunEnd::Drained | RunEnd::Stopped => Err(Exit::silent(Code::Interrupted)),
+        RunEnd::Failed => Err(Exit::silent(Code::Failed)),
+        RunEnd::Finished if report.requests.failed > 0 => Err(Exit::silent(Code::Failed)),
+        RunEnd::Finished => Ok(()),
+    }
+}
+
+fn write_json(path: &Path, report: &RunReport) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    serde_json::to_writer_pretty(&mut file, report)?;
+    file.write_all(b"\n")?;
+    file.flush()
+}
+
+/// A bar while a model is loaded, on a terminal only.
+fn load_display() -> LoadListener {
+    let bar = Mutex::new(None::<ProgressBar>);
+    Arc::new(move |file, progress| {
+        let mut bar = bar.lock();
+        let shown = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(progress.total_bytes), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("loading {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.set_message(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            bar
+        });
+        shown.set_position(progress.done_bytes);
+        if progress.done_bytes >= progress.total_bytes
+            && let Some(done) = bar.take()
+        {
+            done.finish_and_clear();
+        }
+    })
+}
