@@ -1,2 +1,60 @@
 //! The actors that run a graph: sensors, bricks, sinks, accelerators, supervisor and governor. Contains no numerics.
+//!
+//! Three planes that do not mix:
+//!
+//! - **Control** is actix messages: start, drain, stop, assign, cancel, stats. No data crosses a mailbox.
+//! - **Data** crosses bounded [`edge`]s as [`Packet`]s; bulk data stays in slots and the packet holds the handle.
+//! - **Work** is submitted to accelerators as [`Jobs`], and never runs on the control thread.
+//!
+//! [`Runtime::start`] takes a checked plan, a [`Machine`] and a [`NodeLibrary`]; a program adds kinds of its own with
+//! [`NodeLibrary::register`] and [`Node`].
 #![forbid(unsafe_code)]
+
+mod accelerator;
+mod board;
+mod cancellation;
+pub mod edge;
+mod error;
+pub mod governor;
+mod inputs;
+mod jobs;
+mod library;
+mod line_editor;
+mod machine;
+mod models;
+mod node;
+mod node_actor;
+mod nodes;
+mod outputs;
+mod packet;
+mod pools;
+mod reader;
+pub mod report;
+mod request;
+mod running;
+mod runtime;
+mod shared;
+mod signals;
+pub mod supervisor;
+mod tally;
+mod threads;
+pub mod trace;
+mod weights;
+
+pub use board::{NodeBoard, NodeEntry};
+pub use cancellation::Cancellations;
+pub use error::NodeError;
+pub use inputs::{Firing, Input, Inputs};
+pub use jobs::{Accelerators, JobOutcome, JobSpec, Jobs, MoveHook};
+pub use library::{Constructor, NodeLibrary};
+pub use machine::{Machine, MachineError};
+pub use models::{GraphFiles, StoredModels};
+pub use node::{Node, NodeContext};
+pub use node_actor::NodeStats;
+pub use outputs::Outputs;
+pub use packet::{Event, Packet, Payload};
+pub use report::RunReport;
+pub use request::{Epoch, Request, RequestCounts, RequestEnd, RequestError, RequestId, Requests};
+pub use running::{RunHandle, Running};
+pub use runtime::{RunOptions, Runtime, StartError};
+pub use weights::{LoadError, LoadListener, LoadedModel, WeightStore};

@@ -1,0 +1,124 @@
+//! Firing rules, seen through `Inputs::next`.
+
+use nanomind_graphs::{Firing as Rule, QueuePolicy};
+use nanomind_hal::Clock;
+
+use super::*;
+use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeSender, HopCounter, edge};
+use crate::request::{Request, Requests};
+
+struct Fixture {
+    senders: Vec<EdgeSender>,
+    inputs: Inputs,
+    requests: Requests,
+    cancellations: Cancellations,
+}
+
+fn fixture(ports: &[(&str, Rule, bool)]) -> Fixture {
+    let clock = Clock::system();
+    let requests = Requests::new(clock.clone());
+    let cancellations = Cancellations::new(requests.clone());
+    let context = EdgeContext {
+        clock,
+        cancellations: cancellations.clone(),
+        requests: requests.clone(),
+        hops: HopCounter::default(),
+    };
+    let options = EdgeOptions { policy: QueuePolicy::Block, capacity_packets: 16, capacity_tokens: 1024 };
+    let open = |&(port, rule, required): &(&str, Rule, bool)| {
+        let (sender, receiver) = edge(EdgeName::new(("source", port), ("mind", port)), options, context.clone());
+        (sender, Input::new(port, rule, required, receiver))
+    };
+    let (senders, inputs) = ports.iter().map(open).unzip();
+    let inputs = Inputs::new("mind".into(), inputs, cancellations.clone());
+    Fixture { senders, inputs, requests, cancellations }
+}
+
+impl Fixture {
+    async fn send(&self, port: usize, request: Request, text: &str) {
+        self.senders[port].send(Packet::text(request, text, 1).ending()).await.unwrap();
+    }
+
+    async fn next_text(&mut self) -> Option<String> {
+        self.inputs.next().await.map(|firing| firing.packet.as_text().unwrap_or("failed").to_owned())
+    }
+
+    async fn waits(&mut self) -> bool {
+        futures_util::poll!(std::pin::pin!(self.inputs.next())).is_pending()
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_fires_and_the_end_of_all_triggers_ends_the_inputs() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("again", Rule::Trigger, true)]);
+    let request = node.requests.mint();
+    node.send(1, request, "b").await;
+    node.send(0, request, "a").await;
+    node.senders.clear();
+    assert_eq!(node.next_text().await.as_deref(), Some("a"), "ports are taken in the order of the plan");
+    assert_eq!(node.next_text().await.as_deref(), Some("b"));
+    assert!(node.next_text().await.is_none());
+}
+
+#[tokio::test]
+async fn a_latched_value_does_not_fire_and_stays_for_every_firing_after_it() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("style", Rule::Latched, false)]);
+    let request = node.requests.mint();
+    node.send(1, request, "brief").await;
+    assert!(node.waits().await, "a latched input alone must not fire");
+    for question in ["one", "two"] {
+        node.send(0, request, question).await;
+        let firing = node.inputs.next().await.unwrap();
+        assert_eq!(firing.packet.as_text(), Some(question));
+        assert_eq!(firing.latched("style").and_then(Packet::as_text), Some("brief"));
+    }
+}
+
+#[tokio::test]
+async fn a_joined_input_holds_the_trigger_back_until_the_same_request_arrives() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let (first, second) = (node.requests.mint(), node.requests.mint());
+    node.send(0, first, "what is this?").await;
+    node.send(1, second, "picture 2").await;
+    assert!(node.waits().await, "the picture of another request must not fire");
+    node.send(1, first, "picture 1").await;
+    let firing = node.inputs.next().await.unwrap();
+    assert_eq!(firing.joined("image").first().and_then(Packet::as_text), Some("picture 1"));
+    node.send(0, second, "and this?").await;
+    let firing = node.inputs.next().await.unwrap();
+    assert_eq!(firing.joined("image").first().and_then(Packet::as_text), Some("picture 2"));
+}
+
+#[tokio::test]
+async fn when_a_joined_input_ends_a_required_one_fails_the_request_and_an_optional_one_lets_it_go() {
+    for (required, expected) in [(true, "failed"), (false, "what is this?")] {
+        let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, required)]);
+        let request = node.requests.mint();
+        node.send(0, request, "what is this?").await;
+        node.senders.truncate(1);
+        assert_eq!(node.next_text().await.as_deref(), Some(expected), "required: {required}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_request_does_not_wait_for_what_it_would_join_with() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let request = node.requests.mint();
+    let error = RequestError::Panicked { node: "eye".into(), message: "out of memory".to_owned() };
+    node.senders[0].send(Packet::failed(request, error.clone())).await.unwrap();
+    assert_eq!(node.inputs.next().await.unwrap().failure(), Some(&error));
+    node.send(0, node.requests.mint(), "next").await;
+    assert!(node.waits().await);
+}
+
+#[tokio::test]
+async fn a_held_trigger_goes_when_its_epoch_is_cancelled() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let (first, second) = (node.requests.mint(), node.requests.mint());
+    node.send(0, first, "old").await;
+    assert!(node.waits().await);
+    node.cancellations.cancel(first.epoch);
+    node.send(1, second, "picture").await;
+    node.send(0, second, "new").await;
+    assert_eq!(node.next_text().await.as_deref(), Some("new"));
+}

@@ -1,0 +1,120 @@
+//! Jobs: how a node's work reaches the accelerator that it is assigned to, looked up anew for every job.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use indexmap::IndexMap;
+use nanomind_hal::{Accelerator, AcceleratorId, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
+
+use crate::board::NodeEntry;
+use crate::error::NodeError;
+use crate::request::RequestId;
+use crate::tally::NodeTally;
+
+/// The accelerators of a run by id, in the order in which the machine offers them.
+pub type Accelerators = IndexMap<AcceleratorId, Accelerator>;
+
+/// What a node says of a job beside the work itself.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// What kind of step it is.
+    pub phase: Phase,
+    /// How many tokens it works on.
+    pub tokens: u32,
+    /// Its place in the waiting order.
+    pub class: JobClass,
+    /// What it will cost.
+    pub cost: JobCost,
+    /// The request that it works for.
+    pub request: Option<RequestId>,
+}
+
+/// What came of a job: its value, when it ran, and where.
+#[derive(Debug)]
+pub struct JobOutcome<T> {
+    /// What the work returned.
+    pub value: T,
+    /// When it was submitted, started and finished.
+    pub timing: JobTiming,
+    /// Where it ran.
+    pub accelerator: AcceleratorId,
+}
+
+/// Called between two jobs when the node has been moved, with the accelerators left and entered.
+pub type MoveHook = Box<dyn FnMut(AcceleratorId, AcceleratorId) -> LocalBoxFuture<'static, Result<(), NodeError>>>;
+
+/// Submits the jobs of one node.
+pub struct Jobs {
+    node: Arc<str>,
+    entry: Option<Arc<NodeEntry>>,
+    accelerators: Arc<Accelerators>,
+    tally: Arc<NodeTally>,
+    on_move: RefCell<Option<MoveHook>>,
+    last: RefCell<Option<AcceleratorId>>,
+}
+
+impl Jobs {
+    pub(crate) fn new(
+        node: Arc<str>,
+        entry: Option<Arc<NodeEntry>>,
+        accelerators: Arc<Accelerators>,
+        tally: Arc<NodeTally>,
+    ) -> Jobs {
+        Jobs { node, entry, accelerators, tally, on_move: RefCell::default(), last: RefCell::default() }
+    }
+
+    /// Sets what is to be done when the governor has moved the node, before its next job: bring weights in, hand state
+    /// over. Between core groups there is nothing to do, since they share memory and layout.
+    pub fn on_move(
+        &self,
+        mut hook: impl FnMut(AcceleratorId, AcceleratorId) -> LocalBoxFuture<'static, Result<(), NodeError>> + 'static,
+    ) {
+        *self.on_move.borrow_mut() = Some(Box::new(move |from, to| hook(from, to)));
+    }
+
+    /// Where the next job goes.
+    pub fn assigned(&self) -> Option<AcceleratorId> {
+        self.entry.as_ref().map(|entry| entry.current())
+    }
+
+    /// How long a job of this phase and cost would run where the node is assigned to now, by the jobs before it.
+    pub fn predict(&self, phase: Phase, cost: JobCost) -> Option<Duration> {
+        let accelerator = self.accelerators.get(&self.assigned()?)?;
+        Some(accelerator.predict(phase, cost))
+    }
+
+    /// Runs `work` on the accelerator that the node is assigned to now, and waits for it. The work owns its state and
+    /// hands it back in its value; if it panics, that state is lost and the error says so.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        spec: JobSpec,
+        work: impl FnOnce(&Lane) -> T + Send + 'static,
+    ) -> Result<JobOutcome<T>, NodeError> {
+        let Some(id) = self.assigned() else {
+            return Err(NodeError::NoAccelerator { node: self.node.to_string() });
+        };
+        self.prepare(id).await?;
+        let Some(accelerator) = self.accelerators.get(&id) else {
+            return Err(NodeError::UnknownAccelerator { node: self.node.to_string(), accelerator: id });
+        };
+        let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
+        let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
+        let done = accelerator.submit(order, work).await?;
+        crate::trace::job(&id, &label, &done.timing, spec.request);
+        self.tally.job(id, &label, &done.timing);
+        Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
+    }
+
+    /// Calls the move hook if the node's last job ran elsewhere.
+    async fn prepare(&self, to: AcceleratorId) -> Result<(), NodeError> {
+        let from = self.last.replace(Some(to));
+        let Some(from) = from.filter(|from| *from != to) else { return Ok(()) };
+        // Taken out while it runs, so that nothing is borrowed across the wait.
+        let Some(mut hook) = self.on_move.take() else { return Ok(()) };
+        let prepared = hook(from, to).await;
+        self.on_move.borrow_mut().get_or_insert(hook);
+        prepared
+    }
+}

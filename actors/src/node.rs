@@ -1,0 +1,279 @@
+//! A node and its context: what a sensor, brick or sink implements, and what the runtime lends it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+use nanomind_graphs::PlannedNode;
+use nanomind_hal::Clock;
+use nanomind_hal::tabm::SlotPool;
+use parking_lot::Mutex;
+
+use crate::board::NodeEntry;
+use crate::cancellation::Cancellations;
+use crate::error::NodeError;
+use crate::governor::MigrateDue;
+use crate::inputs::{Firing, Inputs};
+use crate::jobs::Jobs;
+use crate::outputs::Outputs;
+use crate::packet::{Packet, Payload};
+use crate::pools::PoolSizer;
+use crate::report::AnswerReport;
+use crate::request::{Epoch, Request, RequestEnd, RequestError, RequestId, Requests};
+use crate::signals::Signals;
+use crate::tally::NodeTally;
+use crate::weights::WeightStore;
+
+/// A sensor, brick or sink.
+///
+/// `run` is the node's whole life: it takes what [`NodeContext::next`] yields (or, for a sensor, whatever happens
+/// outside), sends packets, and returns when there is nothing left. It runs on the control thread, so it only waits and
+/// passes on; whatever computes goes through [`NodeContext::jobs`].
+pub trait Node {
+    /// Runs the node to its end.
+    fn run(self: Box<Self>, context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>>;
+}
+
+/// An async function of the context is a node.
+impl<F, R> Node for F
+where
+    F: FnOnce(NodeContext) -> R + 'static,
+    R: Future<Output = Result<(), NodeError>> + 'static,
+{
+    fn run(self: Box<Self>, context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
+        Box::pin((*self)(context))
+    }
+}
+
+/// The requests that a node has taken and not ended; whoever outlives the node reads it to fail them.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct InFlight(Arc<Mutex<BTreeMap<RequestId, Request>>>);
+
+impl InFlight {
+    fn insert(&self, request: Request) {
+        self.0.lock().insert(request.id, request);
+    }
+
+    fn remove(&self, id: RequestId) {
+        self.0.lock().remove(&id);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.0.lock()).into_values().collect()
+    }
+}
+
+/// Forced migrations: how often, and whom to ask where to.
+#[derive(Clone)]
+pub(crate) struct Migrations {
+    pub(crate) every: u64,
+    pub(crate) governor: actix::Recipient<MigrateDue>,
+}
+
+/// Everything that a node is lent for one life.
+pub struct NodeContext {
+    pub(crate) name: Arc<str>,
+    pub(crate) life: u32,
+    pub(crate) plan: Arc<PlannedNode>,
+    pub(crate) clock: Clock,
+    pub(crate) inputs: Inputs,
+    pub(crate) outputs: Outputs,
+    pub(crate) jobs: Jobs,
+    pub(crate) requests: Requests,
+    pub(crate) cancellations: Cancellations,
+    pub(crate) signals: Signals,
+    pub(crate) entry: Option<Arc<NodeEntry>>,
+    pub(crate) tally: Arc<NodeTally>,
+    pub(crate) weights: WeightStore,
+    pub(crate) pools: PoolSizer,
+    pub(crate) migrations: Option<Migrations>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) handed_out: Option<HandedOut>,
+}
+
+/// The firing that the node works on, until it asks for the next one.
+pub(crate) struct HandedOut {
+    request: Request,
+    last: bool,
+    failed: bool,
+}
+
+impl NodeContext {
+    /// The node's name in the graph.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How often the node was started before in this run: 0 in its first life.
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// The node as planned: its fields, placement and models.
+    pub fn plan(&self) -> &PlannedNode {
+        &self.plan
+    }
+
+    /// The run's clock; nothing else may read time or sleep.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The ledger that sensors mint requests from.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// The way to the accelerator.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// The weights that nodes of this run share.
+    pub fn weights(&self) -> &WeightStore {
+        &self.weights
+    }
+
+    /// The slot pool of an output, with as many slots as its edges and their consumers can hold: slots of `max_tokens`
+    /// rows of `width` elements in F32. Made once for the run; a restarted node gets the same pool.
+    pub fn slot_pool(&self, port: &str, max_tokens: usize, width: usize) -> Result<SlotPool, NodeError> {
+        self.pools.get(port, max_tokens, width).map_err(NodeError::own)
+    }
+
+    /// Whether an input is connected.
+    pub fn has_input(&self, port: &str) -> bool {
+        self.inputs.is_connected(port)
+    }
+
+    /// Whether anything listens on an output.
+    pub fn has_output(&self, port: &str) -> bool {
+        self.outputs.is_connected(port)
+    }
+
+    /// What to work on next; `None` when the inputs have ended.
+    ///
+    /// Asking for the next firing says that the one before is dealt with: at a sink this is what ends the request. A
+    /// failed request is passed on to all outputs without troubling the node; only a sink is shown it.
+    pub async fn next(&mut self) -> Option<Firing> {
+        loop {
+            self.dealt_with();
+            let firing = self.inputs.next().await?;
+            if self.is_cancelled(firing.packet.epoch) {
+                continue;
+            }
+            let request = firing.packet.request();
+            let failure = firing.failure().cloned();
+            self.in_flight.insert(request);
+            let last = firing.packet.last || failure.is_some();
+            self.handed_out = Some(HandedOut { request, last, failed: failure.is_some() });
+            if let Some(entry) = &self.entry {
+                entry.set_busy(true);
+            }
+            match failure {
+                Some(error) if !self.outputs.is_empty() => {
+                    if self.outputs.send_everywhere(Packet::failed(request, error)).await.is_err() {
+                        return None;
+                    }
+                }
+                Some(error) => return Some(failed_firing(firing, error)),
+                None => return Some(firing),
+            }
+        }
+    }
+
+    /// Sends a packet on an output, waiting for room where the edge's policy is to block.
+    ///
+    /// # Errors
+    /// When nobody receives on it any more; returning that error ends the node as finished.
+    pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
+        Ok(self.outputs.send(port, packet).await?)
+    }
+
+    /// Ends a request with a refusal on every output; the node goes on with the next one.
+    pub async fn refuse(&self, request: Request, cause: impl std::fmt::Display) -> Result<(), NodeError> {
+        let error = RequestError::Refused { node: self.name.clone(), cause: cause.to_string() };
+        Ok(self.outputs.send_everywhere(Packet::failed(request, error)).await?)
+    }
+
+    /// A sink shows the first part of an answer.
+    pub fn first_output(&self, request: RequestId) {
+        self.requests.first_output(request);
+    }
+
+    /// Whether the epoch has been cancelled: asked before a job and before publishing its result.
+    pub fn is_cancelled(&self, epoch: Epoch) -> bool {
+        self.cancellations.is_cancelled(epoch)
+    }
+
+    /// Cancels an epoch: from here on its packets are dropped wherever they are met (a person interrupts, a connection
+    /// is gone).
+    pub fn cancel(&self, epoch: Epoch) {
+        self.cancellations.cancel(epoch);
+    }
+
+    /// Waits until the epoch is cancelled.
+    pub async fn cancelled(&self, epoch: Epoch) {
+        self.cancellations.cancelled(epoch).await;
+    }
+
+    /// Whether the run drains: sensors start nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.signals.is_draining()
+    }
+
+    /// Waits until the run drains.
+    pub async fn draining(&self) {
+        self.signals.draining().await;
+    }
+
+    /// Adds to a counter of the node's own, shown in the report.
+    pub fn count(&self, counter: &str, by: u64) {
+        self.tally.count(counter, by);
+    }
+
+    /// Puts an answer into the report.
+    pub fn report_answer(&self, answer: AnswerReport) {
+        self.tally.answer(answer);
+    }
+
+    /// The node's line on the board, if it submits jobs.
+    pub fn board(&self) -> Option<&Arc<NodeEntry>> {
+        self.entry.as_ref()
+    }
+
+    /// A place where the node can be moved, after it has generated `tokens` tokens of an answer. In a run with forced
+    /// migrations this asks the governor when the number is reached; in any other it returns at once.
+    pub async fn migration_point(&self, tokens: u64) {
+        let Some(migrations) = self.migrations.as_ref().filter(|forced| tokens > 0 && tokens % forced.every == 0) else {
+            return;
+        };
+        let due = MigrateDue { node: self.name.to_string(), every: migrations.every };
+        if let Ok(Some(assign)) = migrations.governor.send(due).await
+            && let Some(entry) = &self.entry
+        {
+            entry.assign(assign.accelerator);
+        }
+    }
+
+    fn dealt_with(&mut self) {
+        if let Some(entry) = &self.entry {
+            entry.set_busy(false);
+        }
+        let Some(done) = self.handed_out.take() else { return };
+        if !done.last {
+            return;
+        }
+        self.in_flight.remove(done.request.id);
+        if self.outputs.is_empty() {
+            let end = if done.failed { RequestEnd::Failed } else { RequestEnd::Answered };
+            self.requests.settle(done.request.id, end);
+        }
+    }
+}
+
+/// A sink is shown one failure, whichever input it came by.
+fn failed_firing(mut firing: Firing, error: RequestError) -> Firing {
+    firing.packet = Packet { payload: Payload::Failed(error), tokens: 0, last: true, ..firing.packet };
+    firing
+}

@@ -1,0 +1,340 @@
+//! The node actor: the control face of one node. It starts the node's data loop, restarts it when the supervisor says
+//! so, and holds the ends of its edges meanwhile, so that what waits in them survives a failure.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
+use futures_util::FutureExt;
+use indexmap::IndexMap;
+use nanomind_graphs::{PlannedNode, Role};
+use nanomind_hal::AcceleratorId;
+
+use crate::board::NodeEntry;
+use crate::edge::EdgeSender;
+use crate::error::NodeError;
+use crate::governor::Assign;
+use crate::inputs::{Input, Inputs};
+use crate::jobs::Jobs;
+use crate::library::Constructor;
+use crate::node::{InFlight, Migrations, NodeContext};
+use crate::outputs::Outputs;
+use crate::packet::Packet;
+use crate::pools::PoolSizer;
+use crate::request::{Epoch, RequestEnd, RequestError};
+use crate::shared::RunShared;
+use crate::signals::Signals;
+use crate::supervisor::{NodeEnd, NodeEnded, Supervisor, Verdict};
+use crate::tally::NodeTally;
+
+/// Starts the node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Start;
+
+/// A sensor starts nothing new; any other node flows out by itself when its inputs end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain;
+
+/// The node ends now, whatever it is doing.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+/// Cancels an epoch.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Cancel {
+    pub(crate) epoch: Epoch,
+}
+
+/// Asks what the node is doing.
+#[derive(Message)]
+#[rtype(result = "NodeStats")]
+pub(crate) struct NodeStatsQuery;
+
+/// What a node is doing.
+#[derive(Clone, Debug)]
+pub struct NodeStats {
+    /// Its name.
+    pub node: Arc<str>,
+    /// Whether it works on a request.
+    pub busy: bool,
+    /// Where its next job goes.
+    pub accelerator: Option<AcceleratorId>,
+    /// Tokens generated.
+    pub tokens_generated: u64,
+    /// Packets that wait on its inputs.
+    pub waiting: usize,
+    /// What it counts itself.
+    pub counters: IndexMap<String, u64>,
+}
+
+/// A life of the node is over; sent by the data loop to its own actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LifeEnded(NodeEnd);
+
+pub(crate) struct NodeParts {
+    pub(crate) plan: Arc<PlannedNode>,
+    pub(crate) constructor: Constructor,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<(Arc<str>, EdgeSender)>,
+    pub(crate) pools: PoolSizer,
+    pub(crate) entry: Option<Arc<NodeEntry>>,
+    pub(crate) tally: Arc<NodeTally>,
+    pub(crate) migrate_every: Option<u64>,
+}
+
+/// The actor of one node.
+pub(crate) struct NodeActor {
+    name: Arc<str>,
+    parts: NodeParts,
+    run: RunShared,
+    signals: Signals,
+    supervisor: actix::Addr<Supervisor>,
+    migrations: Option<Migrations>,
+    lives: u32,
+}
+
+/// Tells a node whom to ask about forced migrations; sent before [`Start`], because the governor is made after the nodes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct MeetGovernor(pub(crate) actix::Recipient<crate::governor::MigrateDue>);
+
+impl NodeActor {
+    pub(crate) fn new(parts: NodeParts, run: RunShared, supervisor: actix::Addr<Supervisor>) -> NodeActor {
+        let name = parts.plan.name.as_str().into();
+        NodeActor { name, parts, run, signals: Signals::default(), supervisor, migrations: None, lives: 0 }
+    }
+
+    /// A context for one life. The actor keeps its own ends of the edges.
+    fn context(&self, in_flight: InFlight) -> NodeContext {
+        let parts = &self.parts;
+        let jobs = Jobs::new(
+            self.name.clone(),
+            parts.entry.clone(),
+            self.run.accelerators.clone(),
+            parts.tally.clone(),
+        );
+        NodeContext {
+            name: self.name.clone(),
+            life: self.lives,
+            plan: parts.plan.clone(),
+            clock: self.run.clock.clone(),
+            inputs: Inputs::new(self.name.clone(), parts.inputs.clone(), self.run.cancellations.clone()),
+            outputs: Outputs::new(parts.outputs.clone()),
+            jobs,
+            requests: self.run.requests.clone(),
+            cancellations: self.run.cancellations.clone(),
+            signals: self.signals.clone(),
+            entry: parts.entry.clone(),
+            tally: parts.tally.clone(),
+            weights: self.run.weights.clone(),
+            pools: parts.pools.clone(),
+            migrations: self.migrations.clone(),
+            in_flight,
+            handed_out: None,
+        }
+    }
+
+    fn live(&mut self, context: &mut Context<Self>) {
+        let in_flight = InFlight::default();
+        let node_context = self.context(in_flight.clone());
+        self.lives += 1;
+        let life = Life {
+            context: node_context,
+            constructor: self.parts.constructor.clone(),
+            outputs: Outputs::new(self.parts.outputs.clone()),
+            in_flight,
+            signals: self.signals.clone(),
+            run: self.run.clone(),
+        };
+        let address = context.address();
+        actix::spawn(async move {
+            let end = life.run().await;
+            // A closed mailbox means that the system is going down and nobody is interested any more.
+            address.do_send(LifeEnded(end));
+        });
+    }
+}
+
+impl Actor for NodeActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<MeetGovernor> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, meet: MeetGovernor, _: &mut Context<Self>) {
+        self.migrations = self.parts.migrate_every.map(|every| Migrations { every: every.max(1), governor: meet.0 });
+    }
+}
+
+impl Handler<Start> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Start, context: &mut Context<Self>) {
+        self.live(context);
+    }
+}
+
+impl Handler<LifeEnded> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, LifeEnded(end): LifeEnded, context: &mut Context<Self>) {
+        let ended = NodeEnded { node: self.name.clone(), end };
+        let decided = self.supervisor.send(ended).into_actor(self).map(|verdict, actor, context| match verdict {
+            Ok(Verdict::Restart) => actor.live(context),
+            Ok(Verdict::Done | Verdict::GiveUp) | Err(_) => {
+                // Dropping the ends is what tells the neighbours: the stream ends here.
+                actor.parts.inputs.clear();
+                actor.parts.outputs.clear();
+            }
+        });
+        context.spawn(decided);
+    }
+}
+
+impl Handler<Drain> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.signals.drain();
+    }
+}
+
+impl Handler<Stop> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Context<Self>) {
+        self.signals.stop();
+    }
+}
+
+impl Handler<Cancel> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) {
+        self.run.cancellations.cancel(cancel.epoch);
+    }
+}
+
+impl Handler<Assign> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, assign: Assign, _: &mut Context<Self>) {
+        let Some(entry) = &self.parts.entry else { return };
+        if let Some(from) = entry.assign(assign.accelerator) {
+            tracing::info!(node = %self.name, %from, to = %assign.accelerator, reason = %assign.reason, "node moves");
+        }
+    }
+}
+
+impl Handler<NodeStatsQuery> for NodeActor {
+    type Result = MessageResult<NodeStatsQuery>;
+
+    fn handle(&mut self, _: NodeStatsQuery, _: &mut Context<Self>) -> Self::Result {
+        let entry = self.parts.entry.as_ref();
+        MessageResult(NodeStats {
+            node: self.name.clone(),
+            busy: entry.is_some_and(|entry| entry.busy()),
+            accelerator: entry.map(|entry| entry.current()),
+            tokens_generated: entry.map_or(0, |entry| entry.tokens_generated()),
+            waiting: self.parts.inputs.iter().map(Input::waiting).sum(),
+            counters: self.parts.tally.counters(),
+        })
+    }
+}
+
+/// One life of a node, from construction to its end.
+struct Life {
+    context: NodeContext,
+    constructor: Constructor,
+    outputs: Outputs,
+    in_flight: InFlight,
+    signals: Signals,
+    run: RunShared,
+}
+
+impl Life {
+    async fn run(self) -> NodeEnd {
+        let Life { context, constructor, outputs, in_flight, signals, run } = self;
+        let (name, sensor, entry) = (context.name.clone(), context.plan.role == Role::Sensor, context.entry.clone());
+        let work = async move {
+            let node = constructor(&context.plan)?;
+            node.run(context).await
+        };
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let drained = async {
+            if sensor { signals.draining().await } else { std::future::pending().await }
+        };
+        let end = tokio::select! {
+            biased;
+            () = signals.stopping() => NodeEnd::Stopped,
+            () = drained => NodeEnd::Stopped,
+            result = work => match result {
+                Ok(result) => NodeEnd::of(result),
+                Err(panic) => NodeEnd::Panicked(panic_message(panic)),
+            },
+        };
+        if let Some(entry) = entry {
+            entry.set_busy(false);
+        }
+        if let Some(error) = request_error(&name, &end) {
+            let tell = fail_requests(&outputs, &in_flight, &run, &error);
+            tokio::select! {
+                biased;
+                () = signals.stopping() => {}
+                () = tell => {}
+            }
+        }
+        end
+    }
+}
+
+/// Tells everybody downstream that the requests in flight have no answer.
+async fn fail_requests(outputs: &Outputs, in_flight: &InFlight, run: &RunShared, error: &RequestError) {
+    for request in in_flight.take() {
+        if outputs.is_empty() {
+            run.requests.settle(request.id, RequestEnd::Failed);
+            tracing::error!(request = request.id.0, "{error}");
+        } else if outputs.send_everywhere(Packet::failed(request, error.clone())).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn request_error(node: &Arc<str>, end: &NodeEnd) -> Option<RequestError> {
+    match end {
+        NodeEnd::Failed(error) => {
+            Some(RequestError::NodeFailed { node: node.clone(), cause: with_causes(error) })
+        }
+        NodeEnd::Panicked(message) => Some(RequestError::Panicked { node: node.clone(), message: message.clone() }),
+        NodeEnd::Finished | NodeEnd::Stopped | NodeEnd::Cancelled => None,
+    }
+}
+
+/// An error and what lies behind it, in one line.
+fn with_causes(error: &NodeError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(message) => *message,
+        Err(panic) => panic.downcast_ref::<&str>().map_or_else(|| "no message".to_owned(), |text| (*text).to_owned()),
+    }
+}

@@ -1,0 +1,83 @@
+//! What a graph sets of an `Llm`.
+
+use std::time::UNIX_EPOCH;
+
+use nanomind_bricks::Sampling;
+use nanomind_bricks::conversation::{ConversationOptions, OnFull};
+use nanomind_bricks::language::GenerationOptions;
+use nanomind_graphs::PlannedNode;
+use nanomind_hal::Clock;
+
+use crate::error::NodeError;
+
+/// Fields as read from the plan.
+#[derive(Clone, Debug)]
+pub(super) struct LlmFields {
+    conversation: ConversationOptions,
+    generation: GenerationOptions,
+    /// `None`: to be chosen.
+    seed: Option<u64>,
+    history: bool,
+    trained_context: Option<u64>,
+}
+
+/// Fields with nothing left open.
+#[derive(Clone, Debug)]
+pub(super) struct LlmSettings {
+    pub(super) conversation: ConversationOptions,
+    pub(super) generation: GenerationOptions,
+    pub(super) history: bool,
+}
+
+impl LlmFields {
+    pub(super) fn of(plan: &PlannedNode) -> Result<LlmFields, NodeError> {
+        let number = |field| plan.number(field).map(|value| value as f32);
+        // Bounds are those of the specification, so that no conversion clips.
+        let count = |field| plan.integer(field).map(|value| usize::try_from(value).unwrap_or(0));
+        let system = plan.text("system")?;
+        let mut conversation = ConversationOptions::new(count("context")?);
+        conversation.system = (!system.is_empty()).then(|| system.to_owned());
+        conversation.on_full = match plan.choice("on_full")? {
+            "refuse" => OnFull::Refuse,
+            _ => OnFull::ForgetOldest,
+        };
+        let sampling = Sampling {
+            temperature: number("temperature")?,
+            top_k: count("top_k")?,
+            top_p: number("top_p")?,
+            min_p: number("min_p")?,
+            repeat_penalty: number("repeat_penalty")?,
+            ..Sampling::default()
+        };
+        let generation = GenerationOptions {
+            sampling,
+            max_tokens: count("max_tokens")?,
+            stop: plan.texts("stop")?.into_iter().map(str::to_owned).collect(),
+            ..GenerationOptions::default()
+        };
+        Ok(LlmFields {
+            conversation,
+            generation,
+            seed: u64::try_from(plan.integer("seed")?).ok(),
+            history: plan.bool("history")?,
+            trained_context: plan.model("model")?.context_length,
+        })
+    }
+
+    /// Chooses a seed where the graph sets none, and says so, for a run that shall be repeated.
+    pub(super) fn resolve(&self, clock: &Clock) -> LlmSettings {
+        let mut generation = self.generation.clone();
+        generation.sampling.seed = self.seed.unwrap_or_else(|| {
+            let since_epoch = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+            // Short enough to be typed again.
+            let seed = since_epoch.as_nanos() as u64 % 1_000_000_007;
+            tracing::info!(seed, "seed chosen");
+            seed
+        });
+        if let Some(trained) = self.trained_context.filter(|&trained| (self.conversation.context as u64) > trained) {
+            let context = self.conversation.context;
+            tracing::warn!("context of {context} tokens: the model was trained for {trained}; beyond, answers may go astray");
+        }
+        LlmSettings { conversation: self.conversation.clone(), generation, history: self.history }
+    }
+}

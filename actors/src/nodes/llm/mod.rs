@@ -1,0 +1,130 @@
+//! `Llm`: a brick that answers prompts with a language model, one job a step, so that it can be moved between any two.
+
+mod answer;
+mod fields;
+mod mind;
+
+use std::path::PathBuf;
+
+use futures_util::future::LocalBoxFuture;
+use nanomind_graphs::{FieldSpec, FieldType, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
+use nanomind_hal::AcceleratorKind;
+
+use super::whole_text::WholeText;
+use crate::error::NodeError;
+use crate::node::{Node, NodeContext};
+use crate::packet::{Packet, Payload};
+use answer::Answer;
+use fields::LlmFields;
+use mind::Mind;
+
+pub(super) fn spec() -> NodeSpec {
+    let ports = NodeSpec::brick("Llm", "Answers each prompt with a language model, token by token; remembers the turns before.")
+        .input(PortSpec::new("prompt", PortType::Text, "The question; it may come in pieces."))
+        .input(
+            PortSpec::new(
+                "embeddings",
+                PortType::embeddings_of("model"),
+                "Rows that stand before the question of the same request. Such a question is answered by itself, without \
+                 the turns before.",
+            )
+            .joined()
+            .optional(),
+        )
+        .output(PortSpec::new("text", PortType::Text, "The answer, piece by piece."))
+        .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
+    with_fields(ports)
+        .runs_on(&[AcceleratorKind::Cpu])
+        .memory(MemoryNeed::Model { field: "model".to_owned(), context: Some("context".to_owned()) })
+        .example(
+            r#"nodes: {
+    "question": Prompt(text: "What is the capital of France?"),
+    "mind":     Llm(model: "smollm2-135m", context: 2048, temperature: 0, max_tokens: 64),
+    "reply":    Stdout(),
+},
+edges: [("question.text", "mind.prompt"), ("mind.text", "reply.text")]"#,
+        )
+}
+
+fn with_fields(spec: NodeSpec) -> NodeSpec {
+    spec.field(FieldSpec::model("model", "The model: a name of the catalogue or a GGUF file."))
+        .field(
+            FieldSpec::integer("context", 16..=1_048_576, "Positions of the KV cache: template, turns and answer together.")
+                .unit("tokens")
+                .default(2048),
+        )
+        .field(FieldSpec::text("system", "The system message; empty: whatever the template says by itself.").default(""))
+        .field(FieldSpec::number("temperature", 0.0..=100.0, "Randomness of the choice; 0: always the likeliest.").default(0.8))
+        .field(FieldSpec::integer("top_k", 0..=1_000_000, "Only the so many likeliest; 0: all.").unit("tokens").default(40))
+        .field(FieldSpec::number("top_p", 0.0..=1.0, "Only the likeliest that add up to this; 1: all.").default(0.95))
+        .field(
+            FieldSpec::number("min_p", 0.0..=1.0, "Only those at least so likely as against the likeliest; 0: all.")
+                .default(0.05),
+        )
+        .field(
+            FieldSpec::number("repeat_penalty", 0.01..=100.0, "Above 1 makes tokens of the last 64 less likely.").default(1.0),
+        )
+        .field(
+            FieldSpec::integer("seed", -1..=i64::MAX, "Start of the random numbers; -1: another one in each run.").default(-1),
+        )
+        .field(FieldSpec::integer("max_tokens", 1..=1_048_576, "Longest answer.").unit("tokens").default(1024))
+        .field(
+            FieldSpec::list("stop", FieldType::Text, "Texts that end an answer; they are not part of it.")
+                .default(nanomind_graphs::FieldValue::List(Vec::new())),
+        )
+        .field(FieldSpec::bool("history", "Whether a question sees the turns before it.").default(true))
+        .field(
+            FieldSpec::choice(
+                "on_full",
+                &["forget_oldest", "refuse"],
+                "When turns and question exceed the context: forget the oldest turns (the system message stays), or refuse \
+                 the question. An answer that reaches the end of the context ends there.",
+            )
+            .default("forget_oldest"),
+        )
+}
+
+/// The node.
+pub(super) struct Llm {
+    file: PathBuf,
+    fields: LlmFields,
+    texts: WholeText,
+}
+
+impl Llm {
+    pub(super) fn new(plan: &PlannedNode) -> Result<Llm, NodeError> {
+        Ok(Llm {
+            file: plan.model("model")?.path.clone(),
+            fields: LlmFields::of(plan)?,
+            texts: WholeText::default(),
+        })
+    }
+}
+
+impl Node for Llm {
+    fn run(mut self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
+        Box::pin(async move {
+            let loaded = context.weights().language(&self.file, context.jobs()).await?;
+            // Out of sight while a job has it.
+            let mut mind = Some(Mind::new(loaded, self.fields.resolve(context.clock())));
+            while let Some(firing) = context.next().await {
+                let Some(question) = self.texts.push(&firing.packet) else { continue };
+                let rows = firing.joined("embeddings").iter().filter_map(|packet| match &packet.payload {
+                    Payload::Embeddings(rows) => Some(rows.clone()),
+                    _ => None,
+                });
+                let rows: Vec<_> = rows.collect();
+                let request = firing.packet.request();
+                drop(firing);
+                Answer::new(&context, request).give(&mut mind, question, rows).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What the node sends of an answer.
+pub(super) fn piece(request: crate::request::Request, text: String, last: bool) -> Packet {
+    let packet = Packet::text(request, text, 1);
+    if last { packet.ending() } else { packet }
+}

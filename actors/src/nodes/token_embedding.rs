@@ -1,0 +1,110 @@
+//! `TokenEmbedding`: a brick that looks up the embedding rows of a text's tokens, straight into a slot of the
+//! token-aware buffer manager.
+
+use std::path::PathBuf;
+
+use futures_util::future::LocalBoxFuture;
+use nanomind_bricks::{Special, TokenId};
+use nanomind_graphs::{FieldSpec, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
+use nanomind_hal::tabm::SlotWriter;
+use nanomind_hal::{AcceleratorKind, JobClass, JobCost, Phase};
+
+use super::whole_text::WholeText;
+use crate::error::NodeError;
+use crate::inputs::Firing;
+use crate::jobs::JobSpec;
+use crate::node::{Node, NodeContext};
+use crate::packet::{Packet, Payload};
+use crate::weights::LoadedModel;
+
+pub(super) fn spec() -> NodeSpec {
+    NodeSpec::brick("TokenEmbedding", "Looks up the embedding rows of a text's tokens in a language model's table.")
+        .input(PortSpec::new("text", PortType::Text, "Text to embed, without special tokens.").optional())
+        .input(PortSpec::new("tokens", PortType::Tokens, "Token ids to embed.").optional())
+        .output(PortSpec::new("embeddings", PortType::embeddings_of("model"), "One row for each token."))
+        .field(FieldSpec::model("model", "The language model whose table and tokenizer are used."))
+        .field(
+            FieldSpec::integer("max_tokens", 1..=65_536, "Rows that a slot holds; a longer text is refused.")
+                .unit("tokens")
+                .default(512),
+        )
+        .runs_on(&[AcceleratorKind::Cpu])
+        .memory(MemoryNeed::Model { field: "model".to_owned(), context: None })
+        .example(
+            r#"nodes: {
+    "question":  Prompt(text: "What colour is it?"),
+    "background": TokenEmbedding(model: "smollm2-135m"),
+    "mind":      Llm(model: "smollm2-135m"),
+    "reply":     Stdout(),
+},
+edges: [
+    ("question.text", "background.text"),
+    ("background.embeddings", "mind.embeddings"),
+    ("question.text", "mind.prompt"),
+    ("mind.text", "reply.text"),
+]"#,
+        )
+}
+
+pub(super) struct TokenEmbedding {
+    file: PathBuf,
+    max_tokens: usize,
+    texts: WholeText,
+}
+
+impl TokenEmbedding {
+    pub(super) fn new(plan: &PlannedNode) -> Result<TokenEmbedding, NodeError> {
+        let max_tokens = usize::try_from(plan.integer("max_tokens")?).unwrap_or(1);
+        Ok(TokenEmbedding { file: plan.model("model")?.path.clone(), max_tokens, texts: WholeText::default() })
+    }
+
+    /// The tokens that a firing completes, if it completes any.
+    fn tokens(&mut self, firing: &Firing, loaded: &LoadedModel) -> Option<Vec<TokenId>> {
+        match &firing.packet.payload {
+            Payload::Tokens(tokens) => Some(tokens.to_vec()),
+            _ => self.texts.push(&firing.packet).map(|text| loaded.tokenizer.encode_first(&text, Special::Plain)),
+        }
+    }
+}
+
+impl Node for TokenEmbedding {
+    fn run(mut self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
+        Box::pin(async move {
+            let loaded = context.weights().language(&self.file, context.jobs()).await?;
+            let width = loaded.model.config().width;
+            let pool = context.slot_pool("embeddings", self.max_tokens, width)?;
+            while let Some(firing) = context.next().await {
+                let request = firing.packet.request();
+                let Some(tokens) = self.tokens(&firing, &loaded) else { continue };
+                if tokens.is_empty() || tokens.len() > self.max_tokens {
+                    let (found, most) = (tokens.len(), self.max_tokens);
+                    let cause = format!("expected 1 to {most} tokens (field max_tokens), found {found}");
+                    context.refuse(request, cause).await?;
+                    continue;
+                }
+                let count = tokens.len();
+                let spec = JobSpec {
+                    phase: Phase::Embed,
+                    tokens: u32::try_from(count).unwrap_or(u32::MAX),
+                    class: JobClass::Prefill,
+                    cost: JobCost { flops: (count * width) as u64, bytes: (count * width * 4) as u64 },
+                    request: Some(request.id),
+                };
+                let (model, mut slot): (_, SlotWriter) = (loaded.model.clone(), pool.acquire().await);
+                let written = context.jobs().run(spec, move |_| {
+                    let rows = &mut slot.rows_mut_f32()[..count * width];
+                    model.embed(&tokens, rows).map(|()| slot)
+                });
+                let slot = written.await?.value;
+                if context.is_cancelled(request.epoch) {
+                    continue;
+                }
+                match slot {
+                    Ok(slot) => context.send("embeddings", Packet::embeddings(request, slot.publish(count))).await?,
+                    Err(error) => context.refuse(request, error).await?,
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,283 @@
+//! The report of a run: what was asked, what came of it, where it ran, what was dropped and decided.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use nanomind_hal::tabm::PoolStats;
+use serde::{Deserialize, Serialize};
+
+use crate::edge::EdgeCounts;
+use crate::governor::DecisionRecord;
+use crate::request::RequestCounts;
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnd {
+    /// Every node finished.
+    Finished,
+    /// A node stayed down after a failure.
+    Failed,
+    /// It was asked to drain, and everything in flight flowed out.
+    Drained,
+    /// It was stopped at once.
+    Stopped,
+}
+
+/// The report of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The graph's name.
+    pub graph: String,
+    /// How the run ended.
+    pub end: RunEnd,
+    /// From start to end, in seconds.
+    pub seconds: f64,
+    /// Requests by how they ended.
+    pub requests: RequestCounts,
+    /// From the minting of a request to the first output at a sink, in milliseconds, by request (the first 1,024).
+    pub first_output_ms: Vec<f64>,
+    /// Nodes in the order of the graph.
+    pub nodes: Vec<NodeReport>,
+    /// Edges in the order of the graph.
+    pub edges: Vec<EdgeReport>,
+    /// Slot pools of the token-aware buffer manager.
+    pub pools: Vec<PoolReport>,
+    /// Accelerators of the machine.
+    pub accelerators: Vec<AcceleratorReport>,
+    /// Decisions of the governor.
+    pub decisions: Vec<DecisionRecord>,
+    /// Energy of the whole run.
+    pub energy: Energy,
+}
+
+/// What a node did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its name.
+    pub node: String,
+    /// Its kind.
+    pub kind: String,
+    /// How it ended and how often it was restarted.
+    #[serde(flatten)]
+    pub outcome: NodeOutcome,
+    /// Where its jobs ran, in the order of first use.
+    pub ran_on: Vec<PlacementReport>,
+    /// How often it was moved.
+    pub moves: u64,
+    /// What it counted itself.
+    pub counters: IndexMap<String, u64>,
+    /// Its answers (the last 256).
+    pub answers: Vec<AnswerReport>,
+    /// Energy of this node alone.
+    pub energy: Energy,
+}
+
+/// How a node fared under its supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeOutcome {
+    /// How it ended ("finished", "failed: …").
+    pub end: String,
+    /// Whether it stayed down after a failure.
+    pub failed: bool,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// The last failure, restarted or not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_failure: Option<String>,
+}
+
+/// What a node had one accelerator do.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub struct PlacementReport {
+    /// Which accelerator.
+    pub accelerator: String,
+    /// Jobs that ran there.
+    pub jobs: u64,
+    /// Tokens that they worked on.
+    pub tokens: u64,
+    /// Time that they ran, in milliseconds.
+    pub run_ms: f64,
+    /// Time that they waited, in milliseconds.
+    pub wait_ms: f64,
+    /// The longest wait, in milliseconds.
+    pub longest_wait_ms: f64,
+}
+
+/// One answer of a language node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerReport {
+    /// The request.
+    pub request: u64,
+    /// Tokens of the prompt, template and history included.
+    pub prompt_tokens: u64,
+    /// Of these, tokens that were in the KV cache already.
+    pub cached_tokens: u64,
+    /// Tokens generated.
+    pub generated_tokens: u64,
+    /// From taking the prompt to the first token, in milliseconds.
+    pub first_token_ms: f64,
+    /// Time of prefill, waiting included, in milliseconds.
+    pub prefill_ms: f64,
+    /// Time of decode, waiting included, in milliseconds.
+    pub decode_ms: f64,
+    /// Prompt tokens a second, those from the cache left out.
+    pub prefill_tokens_per_s: f64,
+    /// Generated tokens a second.
+    pub decode_tokens_per_s: f64,
+    /// How often the node was moved during this answer.
+    pub moves: u64,
+    /// Generated tokens by the accelerator that made them.
+    pub generated_on: IndexMap<String, u64>,
+    /// Why it ended there ("end of turn", "max_tokens", "stop text", "context full", "cancelled").
+    pub finish: String,
+    /// The generated token ids, so that two runs can be compared.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub token_ids: Vec<u32>,
+}
+
+/// What crossed an edge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EdgeReport {
+    /// `mind.text → reply.text`.
+    pub edge: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: EdgeCounts,
+}
+
+/// What a pool of slots saw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// The output that it serves: `embed.embeddings`.
+    pub pool: String,
+    /// Slots taken for writing.
+    pub acquired: u64,
+    /// Slots published to readers.
+    pub published: u64,
+    /// Embedding bytes moved without arithmetic; the contract is none.
+    pub copied_bytes: u64,
+    /// Slots that were free at the end: all of them, unless somebody still reads.
+    pub free: u64,
+}
+
+impl PoolReport {
+    pub(crate) fn new(pool: String, stats: PoolStats) -> PoolReport {
+        PoolReport {
+            pool,
+            acquired: stats.acquired,
+            published: stats.published,
+            copied_bytes: stats.copied_bytes,
+            free: stats.free as u64,
+        }
+    }
+}
+
+/// What an accelerator did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AcceleratorReport {
+    /// Which one.
+    pub accelerator: String,
+    /// Jobs done.
+    pub jobs: u64,
+    /// Time that jobs ran, in milliseconds.
+    pub busy_ms: f64,
+    /// Time that jobs waited, in milliseconds.
+    pub wait_ms: f64,
+    /// The longest wait, in milliseconds.
+    pub longest_wait_ms: f64,
+}
+
+/// Where a figure of energy comes from; what was not measured is never shown as zero.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum Energy {
+    /// Read from a meter, in joules.
+    Measured {
+        /// Joules.
+        joules: f64,
+    },
+    /// Computed from a model, in joules.
+    Estimated {
+        /// Joules.
+        joules: f64,
+    },
+    /// No meter can be read here.
+    Unmeasured,
+}
+
+impl fmt::Display for Energy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Energy::Measured { joules } => write!(f, "{joules:.1} J measured"),
+            Energy::Estimated { joules } => write!(f, "{joules:.1} J estimated"),
+            Energy::Unmeasured => f.write_str("energy unmeasured"),
+        }
+    }
+}
+
+impl RunReport {
+    /// Whether any node failed for good.
+    pub fn failed(&self) -> bool {
+        self.nodes.iter().any(|node| node.outcome.failed)
+    }
+
+    /// All answers with the node that gave them.
+    pub fn answers(&self) -> impl Iterator<Item = (&str, &AnswerReport)> {
+        self.nodes.iter().flat_map(|node| node.answers.iter().map(|answer| (node.node.as_str(), answer)))
+    }
+}
+
+/// The short form, for a person at the end of a run: a line for each answer or two, and whatever was out of the ordinary.
+impl fmt::Display for RunReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (node, answer)) in self.answers().enumerate() {
+            let first = self.first_output_ms.get(index).copied().unwrap_or(answer.first_token_ms);
+            write_answer(f, node, answer, first)?;
+        }
+        for node in &self.nodes {
+            write_node(f, node)?;
+        }
+        for edge in self.edges.iter().filter(|edge| edge.counts.dropped + edge.counts.cancelled > 0) {
+            let EdgeCounts { packets, dropped, cancelled, .. } = edge.counts;
+            writeln!(f, "{}: {packets} packets, {dropped} dropped, {cancelled} cancelled", edge.edge)?;
+        }
+        for record in &self.decisions {
+            writeln!(f, "decision {}: {}", record.number, record.decision)?;
+        }
+        let RequestCounts { minted, answered, failed, cancelled, dropped } = self.requests;
+        if answered != minted {
+            let open = minted.saturating_sub(answered + failed + cancelled + dropped);
+            write!(f, "{minted} requests: {answered} answered, {failed} failed, {cancelled} cancelled, ")?;
+            writeln!(f, "{dropped} dropped, {open} unfinished")?;
+        }
+        write!(f, "{:.1} s, {}", self.seconds, self.energy)
+    }
+}
+
+fn write_answer(f: &mut fmt::Formatter<'_>, node: &str, answer: &AnswerReport, first_ms: f64) -> fmt::Result {
+    write!(f, "{node}: first token after {first_ms:.0} ms; {} prompt tokens", answer.prompt_tokens)?;
+    if answer.cached_tokens > 0 {
+        write!(f, " ({} from the cache)", answer.cached_tokens)?;
+    }
+    write!(f, " at {:.0} tokens/s, ", answer.prefill_tokens_per_s)?;
+    write!(f, "{} generated at {:.1} tokens/s", answer.generated_tokens, answer.decode_tokens_per_s)?;
+    let places: Vec<String> = answer.generated_on.iter().map(|(place, tokens)| format!("{place} {tokens}")).collect();
+    write!(f, " on {}", places.join(", "))?;
+    if answer.moves > 0 {
+        write!(f, ", moved {} times", answer.moves)?;
+    }
+    writeln!(f, " ({})", answer.finish)
+}
+
+fn write_node(f: &mut fmt::Formatter<'_>, node: &NodeReport) -> fmt::Result {
+    let NodeOutcome { end, failed, restarts, last_failure } = &node.outcome;
+    if *restarts > 0 {
+        let why = last_failure.as_deref().unwrap_or("it ended");
+        writeln!(f, "{}: restarted {restarts} times ({why})", node.node)?;
+    }
+    if *failed {
+        writeln!(f, "{}: {end}", node.node)?;
+    }
+    Ok(())
+}

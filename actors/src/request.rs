@@ -1,0 +1,267 @@
+//! Requests: the ids that sensors mint, and the ledger of those that still wait for their end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nanomind_hal::{Clock, Timestamp};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// The number of one request; sensors mint them and every packet derived from one keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub u64);
+
+/// What can be cancelled as a whole: one utterance, one connection, one request of a prompt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// A request id with the epoch it belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Which request.
+    pub id: RequestId,
+    /// The epoch that cancels it.
+    pub epoch: Epoch,
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "request {}", self.0)
+    }
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "epoch {}", self.0)
+    }
+}
+
+/// Why a request ends without its answer. It travels as a packet, so whoever waits downstream learns of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// A node ended with an error while it worked on the request.
+    #[error("node `{node}` failed: {cause}")]
+    NodeFailed {
+        /// The failing node.
+        node: Arc<str>,
+        /// Its error, as shown to a person.
+        cause: String,
+    },
+    /// A node, or a job that it had submitted, panicked while it worked on the request.
+    #[error("node `{node}` panicked: {message}")]
+    Panicked {
+        /// The panicking node.
+        node: Arc<str>,
+        /// The panic message.
+        message: String,
+    },
+    /// A node refused the request and goes on with the next one.
+    #[error("node `{node}` cannot answer this request: {cause}")]
+    Refused {
+        /// The refusing node.
+        node: Arc<str>,
+        /// The reason, as shown to a person.
+        cause: String,
+    },
+    /// An input that joins by request ended before its packet for this request came.
+    #[error("node `{node}`: nothing arrived on `{port}` for this request")]
+    Unjoined {
+        /// The waiting node.
+        node: Arc<str>,
+        /// The input that stayed empty.
+        port: Arc<str>,
+    },
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestEnd {
+    /// A sink received the whole answer.
+    Answered,
+    /// A sink received a failure.
+    Failed,
+    /// Its epoch was cancelled.
+    Cancelled,
+    /// An edge's policy dropped the packet that would have ended it.
+    Dropped,
+}
+
+/// How many requests ended in which way.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RequestCounts {
+    /// Minted by sensors.
+    pub minted: u64,
+    /// Answered in full.
+    pub answered: u64,
+    /// Ended by a failure.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+    /// Lost to an edge's drop policy.
+    pub dropped: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    epoch: Epoch,
+    minted: Timestamp,
+    first_output: Option<Timestamp>,
+}
+
+#[derive(Default, Debug)]
+struct Ledger {
+    open: BTreeMap<RequestId, Open>,
+    counts: RequestCounts,
+    first_output_ns: Vec<u64>,
+}
+
+/// How many times to first output are kept for the report; later ones only count.
+const FIRST_OUTPUTS_KEPT: usize = 1024;
+
+/// The ledger of requests of one run: mints ids and remembers which are still open.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    next_request: AtomicU64,
+    next_epoch: AtomicU64,
+    ledger: Mutex<Ledger>,
+    changed: watch::Sender<u64>,
+}
+
+impl Requests {
+    /// An empty ledger that stamps with `clock`.
+    pub fn new(clock: Clock) -> Requests {
+        let (changed, _) = watch::channel(0);
+        Requests {
+            shared: Arc::new(Shared {
+                clock,
+                next_request: AtomicU64::new(1),
+                next_epoch: AtomicU64::new(1),
+                ledger: Mutex::default(),
+                changed,
+            }),
+        }
+    }
+
+    /// A new request in an epoch of its own.
+    pub fn mint(&self) -> Request {
+        self.mint_in(self.new_epoch())
+    }
+
+    /// A new epoch, for requests that are cancelled together.
+    pub fn new_epoch(&self) -> Epoch {
+        Epoch(self.shared.next_epoch.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A new request in an epoch that already exists.
+    pub fn mint_in(&self, epoch: Epoch) -> Request {
+        let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+        let mut ledger = self.shared.ledger.lock();
+        ledger.counts.minted += 1;
+        ledger.open.insert(id, Open { epoch, minted: self.shared.clock.now(), first_output: None });
+        Request { id, epoch }
+    }
+
+    /// A sink shows the first part of the answer: the time to first output is taken here.
+    pub fn first_output(&self, id: RequestId) {
+        let now = self.shared.clock.now();
+        let mut ledger = self.shared.ledger.lock();
+        let Some(open) = ledger.open.get_mut(&id).filter(|open| open.first_output.is_none()) else { return };
+        open.first_output = Some(now);
+        let waited = now.since(open.minted).as_nanos() as u64;
+        if ledger.first_output_ns.len() < FIRST_OUTPUTS_KEPT {
+            ledger.first_output_ns.push(waited);
+        }
+    }
+
+    /// The request has ended; only the first end counts.
+    pub fn settle(&self, id: RequestId, end: RequestEnd) {
+        let mut ledger = self.shared.ledger.lock();
+        if ledger.open.remove(&id).is_none() {
+            return;
+        }
+        match end {
+            RequestEnd::Answered => ledger.counts.answered += 1,
+            RequestEnd::Failed => ledger.counts.failed += 1,
+            RequestEnd::Cancelled => ledger.counts.cancelled += 1,
+            RequestEnd::Dropped => ledger.counts.dropped += 1,
+        }
+        drop(ledger);
+        self.shared.changed.send_modify(|generation| *generation += 1);
+    }
+
+    /// Ends every open request of a cancelled epoch.
+    pub(crate) fn settle_epoch(&self, epoch: Epoch) {
+        let cancelled: Vec<RequestId> = {
+            let ledger = self.shared.ledger.lock();
+            ledger.open.iter().filter(|(_, open)| open.epoch == epoch).map(|(id, _)| *id).collect()
+        };
+        for id in cancelled {
+            self.settle(id, RequestEnd::Cancelled);
+        }
+    }
+
+    /// Waits until the request has ended, in whatever way.
+    pub async fn settled(&self, id: RequestId) {
+        let mut changed = self.shared.changed.subscribe();
+        while self.shared.ledger.lock().open.contains_key(&id) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> RequestCounts {
+        self.shared.ledger.lock().counts
+    }
+
+    /// How many requests have not ended.
+    pub fn open(&self) -> usize {
+        self.shared.ledger.lock().open.len()
+    }
+
+    /// Nanoseconds from minting to first output, request by request (the first 1,024).
+    pub fn first_output_ns(&self) -> Vec<u64> {
+        self.shared.ledger.lock().first_output_ns.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_settled_request_wakes_whoever_waits_for_it_and_counts_once() {
+        let requests = Requests::new(Clock::system());
+        let request = requests.mint();
+        let waiter = requests.clone();
+        let (_, ()) = tokio::join!(waiter.settled(request.id), async {
+            requests.settle(request.id, RequestEnd::Answered);
+            requests.settle(request.id, RequestEnd::Failed);
+        });
+        let counts = requests.counts();
+        assert_eq!((counts.minted, counts.answered, counts.failed), (1, 1, 0), "{counts:?}");
+    }
+
+    #[test]
+    fn cancelling_an_epoch_ends_its_requests_only() {
+        let requests = Requests::new(Clock::system());
+        let first = requests.mint();
+        let sibling = requests.mint_in(first.epoch);
+        let other = requests.mint();
+        requests.settle_epoch(first.epoch);
+        assert_eq!(requests.counts().cancelled, 2, "{first:?} and {sibling:?} share an epoch, {other:?} does not");
+        assert_eq!(requests.open(), 1);
+    }
+}

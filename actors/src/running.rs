@@ -1,0 +1,238 @@
+//! A run in progress: wait for it, drain it, stop it, and get its report.
+
+use std::sync::Arc;
+
+use actix::{Addr, SystemRunner};
+use nanomind_graphs::PlannedNode;
+use nanomind_hal::{AcceleratorStats, Timestamp};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
+use crate::board::NodeEntry;
+use crate::edge::EdgeProbe;
+use crate::governor::Governor;
+use crate::node_actor::{Drain, NodeActor, NodeParts, Stop};
+use crate::pools::PoolSizer;
+use crate::report::{AcceleratorReport, EdgeReport, Energy, NodeOutcome, NodeReport, RunEnd, RunReport};
+use crate::request::Epoch;
+use crate::shared::RunShared;
+use crate::signals::Signals;
+use crate::supervisor::{Outcomes, Supervisor};
+use crate::tally::NodeTally;
+
+/// What the report needs of a node when its actor is done.
+pub(crate) struct NodeFacts {
+    pub(crate) plan: Arc<PlannedNode>,
+    pub(crate) entry: Option<Arc<NodeEntry>>,
+    pub(crate) tally: Arc<NodeTally>,
+    pub(crate) pools: PoolSizer,
+}
+
+impl NodeFacts {
+    pub(crate) fn of(parts: &NodeParts) -> NodeFacts {
+        NodeFacts {
+            plan: parts.plan.clone(),
+            entry: parts.entry.clone(),
+            tally: parts.tally.clone(),
+            pools: parts.pools.clone(),
+        }
+    }
+}
+
+pub(crate) struct NodeHandle {
+    pub(crate) facts: NodeFacts,
+    pub(crate) address: Addr<NodeActor>,
+}
+
+/// All actors of a run.
+pub(crate) struct Actors {
+    pub(crate) graph: String,
+    pub(crate) started: Timestamp,
+    pub(crate) shared: RunShared,
+    pub(crate) nodes: Vec<NodeHandle>,
+    pub(crate) accelerators: Vec<Addr<AcceleratorActor>>,
+    pub(crate) supervisor: Addr<Supervisor>,
+    pub(crate) governor: Addr<Governor>,
+    pub(crate) running: watch::Receiver<usize>,
+    pub(crate) probes: Vec<EdgeProbe>,
+    pub(crate) signals: Signals,
+    pub(crate) interrupts: bool,
+}
+
+impl Actors {
+    pub(crate) fn on(self, system: SystemRunner) -> Running {
+        Running { actors: self, system }
+    }
+}
+
+/// A run in progress. Its actors live on the thread that started it and make progress in [`Running::wait`].
+pub struct Running {
+    actors: Actors,
+    system: SystemRunner,
+}
+
+/// Ends a run from any thread.
+#[derive(Clone, Debug)]
+pub struct RunHandle {
+    signals: Signals,
+    cancellations: crate::cancellation::Cancellations,
+}
+
+impl RunHandle {
+    /// Sensors end; what is in flight flows out.
+    pub fn drain(&self) {
+        self.signals.drain();
+    }
+
+    /// Everything ends at once.
+    pub fn stop(&self) {
+        self.signals.stop();
+    }
+
+    /// Drops everything that belongs to an epoch, wherever it is.
+    pub fn cancel(&self, epoch: Epoch) {
+        self.cancellations.cancel(epoch);
+    }
+}
+
+impl Running {
+    /// A handle that ends the run from another thread, or from a node.
+    pub fn handle(&self) -> RunHandle {
+        RunHandle { signals: self.actors.signals.clone(), cancellations: self.actors.shared.cancellations.clone() }
+    }
+
+    /// Runs until every node has ended, by itself or because the run was drained or stopped.
+    pub fn wait(self) -> RunReport {
+        let Running { actors, system } = self;
+        system.block_on(actors.wait())
+    }
+}
+
+impl Actors {
+    async fn wait(self) -> RunReport {
+        let end = self.until_ended().await;
+        self.report(end).await
+    }
+
+    async fn until_ended(&self) -> RunEnd {
+        let mut interrupts = Interrupts::listen(self.interrupts);
+        let signals = self.signals.clone();
+        let mut running = self.running.clone();
+        let (mut draining, mut stopping) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                over = running.wait_for(|running| *running == 0) => {
+                    if over.is_err() {
+                        tracing::error!("the supervisor is gone");
+                    }
+                    break;
+                }
+                () = interrupts.next() => {
+                    if draining { signals.stop() } else { signals.drain() }
+                }
+                () = signals.stopping(), if !stopping => {
+                    stopping = true;
+                    self.tell(|node| node.do_send(Stop));
+                }
+                () = signals.draining(), if !draining => {
+                    draining = true;
+                    tracing::info!("draining: what is in flight flows out; interrupt again to stop at once");
+                    self.tell(|node| node.do_send(Drain));
+                }
+            }
+        }
+        match (stopping, draining) {
+            (true, _) => RunEnd::Stopped,
+            (false, true) => RunEnd::Drained,
+            (false, false) => RunEnd::Finished,
+        }
+    }
+
+    fn tell(&self, message: impl Fn(&Addr<NodeActor>)) {
+        self.nodes.iter().for_each(|node| message(&node.address));
+    }
+
+    async fn report(self, end: RunEnd) -> RunReport {
+        let outcomes = self.supervisor.send(Outcomes).await.unwrap_or_default();
+        let decisions = self.governor.send(crate::governor::Finish).await.unwrap_or_default();
+        let nodes: Vec<NodeReport> =
+            self.nodes.iter().zip(outcomes).map(|(node, (_, outcome))| node_report(&node.facts, outcome)).collect();
+        let failed = nodes.iter().any(|node| node.outcome.failed);
+        let mut accelerators = Vec::new();
+        for accelerator in &self.accelerators {
+            if end != RunEnd::Stopped {
+                // A node that was drained may have left a job behind; its numbers belong here. An error: no such actor.
+                let _ = accelerator.send(DrainQueue).await;
+            }
+            accelerators.extend(accelerator.send(Stats).await.ok().map(accelerator_report));
+        }
+        RunReport {
+            graph: self.graph,
+            end: if failed && end == RunEnd::Finished { RunEnd::Failed } else { end },
+            seconds: self.shared.clock.now().since(self.started).as_secs_f64(),
+            requests: self.shared.requests.counts(),
+            first_output_ms: self.shared.requests.first_output_ns().iter().map(|&ns| ns as f64 / 1e6).collect(),
+            pools: self.nodes.iter().flat_map(|node| node.facts.pools.reports()).collect(),
+            nodes,
+            edges: self
+                .probes
+                .iter()
+                .map(|probe| EdgeReport { edge: probe.name().to_string(), counts: probe.counts() })
+                .collect(),
+            accelerators,
+            decisions,
+            energy: Energy::Unmeasured,
+        }
+    }
+}
+
+fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {
+    AcceleratorReport {
+        accelerator: stats.id.to_string(),
+        jobs: stats.total.jobs,
+        busy_ms: stats.total.busy.as_secs_f64() * 1e3,
+        wait_ms: stats.total.waited.as_secs_f64() * 1e3,
+        longest_wait_ms: stats.total.waited_max.as_secs_f64() * 1e3,
+    }
+}
+
+fn node_report(facts: &NodeFacts, outcome: NodeOutcome) -> NodeReport {
+    NodeReport {
+        node: facts.plan.name.clone(),
+        kind: facts.plan.kind.clone(),
+        outcome,
+        ran_on: facts.tally.placements(),
+        moves: facts.entry.as_ref().map_or(0, |entry| entry.moves()),
+        counters: facts.tally.counters(),
+        answers: facts.tally.answers(),
+        energy: Energy::Unmeasured,
+    }
+}
+
+/// Ctrl-C and SIGTERM, if they are listened to at all.
+struct Interrupts(Vec<Signal>);
+
+impl Interrupts {
+    fn listen(wanted: bool) -> Interrupts {
+        let kinds = if wanted { vec![SignalKind::interrupt(), SignalKind::terminate()] } else { Vec::new() };
+        let open = |kind| match signal(kind) {
+            Ok(signal) => Some(signal),
+            Err(error) => {
+                tracing::warn!("a signal cannot be listened to: {error}");
+                None
+            }
+        };
+        Interrupts(kinds.into_iter().filter_map(open).collect())
+    }
+
+    /// The next one. Pending for ever if none is listened to.
+    async fn next(&mut self) {
+        std::future::poll_fn(|cx| {
+            let ready = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}

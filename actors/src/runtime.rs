@@ -1,0 +1,242 @@
+//! The runtime: from a plan to running actors.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::{Actor, System};
+use indexmap::IndexMap;
+use nanomind_graphs::{Plan, PlannedNode};
+use nanomind_hal::AcceleratorId;
+
+use crate::accelerator::AcceleratorActor;
+use crate::board::{NodeBoard, NodeEntry};
+use crate::cancellation::Cancellations;
+use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeReceiver, EdgeSender, HopCounter, edge};
+use crate::governor::{DecisionLog, Governor, GovernorConfig, LogError, Movable};
+use crate::inputs::Input;
+use crate::library::NodeLibrary;
+use crate::machine::Machine;
+use crate::node_actor::{MeetGovernor, NodeActor, NodeParts, Start};
+use crate::pools::{PoolSizer, Room};
+use crate::request::Requests;
+use crate::running::{Actors, NodeFacts, NodeHandle, Running};
+use crate::shared::RunShared;
+use crate::signals::Signals;
+use crate::supervisor::Supervisor;
+use crate::weights::{LoadListener, WeightStore};
+
+/// Tokens that an edge holds where the graph says nothing: beyond, only packets count.
+const TOKENS_UNBOUNDED: usize = 1 << 24;
+
+/// What can be chosen about a run beside its graph.
+#[derive(Clone, Default)]
+pub struct RunOptions {
+    /// What the governor goes by.
+    pub governor: GovernorConfig,
+    /// Move every language node each time it has generated so many tokens of an answer.
+    pub migrate_every: Option<u64>,
+    /// Write decisions to this file, a JSON line each.
+    pub decisions: Option<PathBuf>,
+    /// Ctrl-C (and SIGTERM) drain the run, a second one stops it.
+    pub interrupts: bool,
+    /// Hears how far models have been loaded.
+    pub on_load: Option<LoadListener>,
+}
+
+/// Why a run could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The plan was made with another library.
+    #[error("node `{node}`: kind {kind} is not in this library")]
+    UnknownKind {
+        /// The node.
+        node: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// The plan was made for another machine.
+    #[error("node `{node}`: accelerator {accelerator} is not on this machine")]
+    UnknownAccelerator {
+        /// The node.
+        node: String,
+        /// The accelerator.
+        accelerator: AcceleratorId,
+    },
+    /// The decision log cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Starts runs.
+#[derive(Debug)]
+pub struct Runtime;
+
+impl Runtime {
+    /// Starts `plan` on `machine`, with nodes from `library`. The actors live on the calling thread; they make progress
+    /// in [`Running::wait`]. Must not be called inside another async runtime.
+    ///
+    /// # Errors
+    /// When the plan was made for another library or machine, or the decision log cannot be written. Nothing runs then.
+    pub fn start(
+        plan: &Plan,
+        machine: &Machine,
+        library: &NodeLibrary,
+        options: RunOptions,
+    ) -> Result<Running, StartError> {
+        let log = match &options.decisions {
+            Some(path) => DecisionLog::create(path)?,
+            None => DecisionLog::in_memory(),
+        };
+        let requests = Requests::new(machine.clock.clone());
+        let cancellations = Cancellations::new(requests.clone());
+        let shared = RunShared {
+            clock: machine.clock.clone(),
+            requests,
+            cancellations,
+            accelerators: machine.accelerators.clone(),
+            weights: WeightStore::new(machine.isa, options.on_load.clone()),
+        };
+        let wiring = Wiring::of(plan, &shared);
+        let parts = node_parts(plan, machine, library, &options, &wiring)?;
+        let system = System::new();
+        let running = system.block_on(async move { start_actors(plan, machine, options, log, shared, wiring, parts) });
+        Ok(running.on(system))
+    }
+}
+
+/// Starts every actor on the arbiter of the calling thread.
+fn start_actors(
+    plan: &Plan,
+    machine: &Machine,
+    options: RunOptions,
+    log: DecisionLog,
+    shared: RunShared,
+    wiring: Wiring,
+    parts: Vec<NodeParts>,
+) -> Actors {
+    let policies = plan.nodes().iter().map(|node| (node.name.as_str().into(), node.restart));
+    let (supervisor, running) = Supervisor::new(shared.clock.clone(), policies);
+    let supervisor = supervisor.start();
+    let accelerators = machine.accelerators.values();
+    let accelerators = accelerators
+        .map(|accelerator| AcceleratorActor::new(accelerator.clone(), shared.clock.clone()).start())
+        .collect();
+    let mut nodes = Vec::new();
+    for parts in parts {
+        let facts = NodeFacts::of(&parts);
+        let address = NodeActor::new(parts, shared.clone(), supervisor.clone()).start();
+        nodes.push(NodeHandle { facts, address });
+    }
+    let movable = nodes.iter().filter_map(|node| {
+        let entry = node.facts.entry.clone()?;
+        Some(Movable { node: entry.node().to_string(), recipient: node.address.clone().recipient() })
+    });
+    let board = NodeBoard::new(nodes.iter().filter_map(|node| node.facts.entry.clone()).collect());
+    let governor = Governor::new(options.governor, plan.power(), log, board, machine, movable.collect()).start();
+    for node in &nodes {
+        // In order: a node knows the governor before it starts.
+        node.address.do_send(MeetGovernor(governor.clone().recipient()));
+        node.address.do_send(Start);
+    }
+    Actors {
+        graph: plan.name().to_owned(),
+        started: shared.clock.now(),
+        shared,
+        nodes,
+        accelerators,
+        supervisor,
+        governor,
+        running,
+        probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
+        signals: Signals::default(),
+        interrupts: options.interrupts,
+    }
+}
+
+/// What each node's actor is made of. Fails where plan, library and machine do not fit together.
+fn node_parts(
+    plan: &Plan,
+    machine: &Machine,
+    library: &NodeLibrary,
+    options: &RunOptions,
+    wiring: &Wiring,
+) -> Result<Vec<NodeParts>, StartError> {
+    let part = |(index, node): (usize, &PlannedNode)| {
+        let constructor = library.constructor(&node.kind).ok_or_else(|| StartError::UnknownKind {
+            node: node.name.clone(),
+            kind: node.kind.clone(),
+        })?;
+        let inputs = plan.edges_into(index).map(|(edge, planned)| {
+            let required = node.spec.find_input(&planned.to.port).is_some_and(|port| port.required);
+            Input::new(planned.to.port.as_str(), planned.firing, required, wiring.receivers[edge].clone())
+        });
+        let outputs = plan
+            .edges_from(index)
+            .map(|(edge, planned)| (planned.from.port.as_str().into(), wiring.senders[edge].clone()));
+        Ok(NodeParts {
+            constructor,
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            pools: PoolSizer::new(&node.name, rooms(plan, index)),
+            entry: board_entry(node, machine)?.map(Arc::new),
+            tally: Arc::default(),
+            migrate_every: options.migrate_every,
+            plan: Arc::new(node.clone()),
+        })
+    };
+    plan.nodes().iter().enumerate().map(part).collect()
+}
+
+/// The node's line on the board; none for a node that needs no accelerator.
+fn board_entry(node: &PlannedNode, machine: &Machine) -> Result<Option<NodeEntry>, StartError> {
+    if let Some(&accelerator) = node.candidates.iter().find(|id| !machine.accelerators.contains_key(*id)) {
+        return Err(StartError::UnknownAccelerator { node: node.name.clone(), accelerator });
+    }
+    Ok(NodeEntry::new(node.name.as_str().into(), node.candidates.clone()))
+}
+
+/// How many packets the edges of each output hold, and how many consumers take from them.
+fn rooms(plan: &Plan, node: usize) -> IndexMap<String, Room> {
+    let mut rooms: IndexMap<String, Room> = IndexMap::new();
+    for (_, edge) in plan.edges_from(node) {
+        let room = rooms.entry(edge.from.port.clone()).or_default();
+        room.queued += edge.queue.packets as usize;
+        room.consumers += 1;
+    }
+    rooms
+}
+
+/// Both ends of every edge, in the order of the plan.
+struct Wiring {
+    senders: Vec<EdgeSender>,
+    receivers: Vec<EdgeReceiver>,
+}
+
+impl Wiring {
+    fn of(plan: &Plan, shared: &RunShared) -> Wiring {
+        let context = EdgeContext {
+            clock: shared.clock.clone(),
+            cancellations: shared.cancellations.clone(),
+            requests: shared.requests.clone(),
+            hops: HopCounter::default(),
+        };
+        let open = |planned: &nanomind_graphs::PlannedEdge| {
+            let name = EdgeName::new(
+                (&planned.from.node_name, &planned.from.port),
+                (&planned.to.node_name, &planned.to.port),
+            );
+            let options = EdgeOptions {
+                policy: planned.queue.policy,
+                capacity_packets: planned.queue.packets as usize,
+                capacity_tokens: planned
+                    .queue
+                    .tokens
+                    .map_or(TOKENS_UNBOUNDED, |tokens| usize::try_from(tokens).unwrap_or(TOKENS_UNBOUNDED)),
+            };
+            edge(name, options, context.clone())
+        };
+        let (senders, receivers) = plan.edges().iter().map(open).unzip();
+        Wiring { senders, receivers }
+    }
+}

@@ -1,0 +1,19 @@
+//! What all nodes of one run share; owned by the runtime, never global.
+
+use std::sync::Arc;
+
+use nanomind_hal::Clock;
+
+use crate::cancellation::Cancellations;
+use crate::jobs::Accelerators;
+use crate::request::Requests;
+use crate::weights::WeightStore;
+
+#[derive(Clone)]
+pub(crate) struct RunShared {
+    pub(crate) clock: Clock,
+    pub(crate) requests: Requests,
+    pub(crate) cancellations: Cancellations,
+    pub(crate) accelerators: Arc<Accelerators>,
+    pub(crate) weights: WeightStore,
+}
