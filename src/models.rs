@@ -70,7 +70,8 @@ pub fn resolve_or_pull(model: &ModelRef, globals: &Globals) -> Result<PathBuf, E
                 return Err(store_exit(StoreError::Offline { reference, by }));
             }
             if !globals.yes && !ask(&question(model))? {
-                return Err(store_exit(StoreError::NotPulled { reference }));
+                let exit = store_exit(StoreError::NotPulled { reference });
+                return Err(exit.help("or let it be fetched when it is needed, with --yes"));
             }
         }
         Err(error) => return Err(store_exit(error)),
@@ -135,7 +136,6 @@ fn ask(question: &str) -> Result<bool, Exit> {
 pub fn store_exit(error: StoreError) -> Exit {
     match &error {
         StoreError::Reference(_) => Exit::new(Code::Usage, error),
-        StoreError::NotPulled { .. } => Exit::failed(error).help("or answer yes beforehand with --yes"),
         _ => Exit::failed(error),
     }
 }

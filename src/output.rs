@@ -82,9 +82,9 @@ impl Table {
         Table { columns: titles.map(column).into(), rows: Vec::new() }
     }
 
-    /// Adds a row; missing cells are empty.
+    /// Adds a row; missing cells are empty. Control characters, which a file may bring, are made harmless.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.rows.push(cells.map(|cell| cell.replace(char::is_control, "\u{fffd}")).into());
     }
 
     /// Whether no row was added.

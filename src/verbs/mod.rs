@@ -3,6 +3,7 @@ use crate::{exit::Exit, globals::Globals};
 
 mod list;
 mod pull;
+mod show;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -11,6 +12,8 @@ pub enum Verb {
     Pull(pull::Args),
     /// List the models that nanomind knows and those on this machine
     List(list::Args),
+    /// Show what a model file is: architecture, shapes, quantisation, memory needed
+    Show(show::Args),
 }
 
 impl Verb {
@@ -22,6 +25,7 @@ impl Verb {
         match self {
             Verb::Pull(args) => pull::run(args, globals),
             Verb::List(args) => list::run(args, globals),
+            Verb::Show(args) => show::run(args, globals),
         }
     }
 }

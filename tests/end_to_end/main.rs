@@ -3,4 +3,5 @@
 
 mod command;
 mod model_store;
+mod server;
 mod tidy;

@@ -6,6 +6,7 @@
 //! checked. The cache of the Hugging Face clients is read, never written.
 use std::path::{Path, PathBuf};
 
+mod card;
 mod catalogue;
 mod digest;
 mod error;
@@ -23,6 +24,7 @@ mod settings;
 mod tests;
 mod wheel;
 
+pub use card::{CardError, LanguageShape, MemoryNeed, ModelCard, TensorCard, TokenizerCard, TypeShare};
 pub use catalogue::{CATALOGUE, CatalogueEntry, CatalogueSource, catalogue_entry};
 pub use digest::{InvalidDigest, Sha256};
 pub use error::{FileAction, FileError, StoreError, WheelError};
