@@ -5,17 +5,25 @@ use nanomind_hal::Lane;
 use crate::cpu::{self, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source};
 use crate::{Isa, Matrix};
 
-/// Words of one group of 32 columns of one token: codes, scales, sums.
+/// Words of one group of 32 columns of one token: codes in two planes, scales, sums.
 ///
-/// A tile of `T` tokens holds, group after group: 8·T words of codes (token after token), then T words each of the
-/// scale, of scale · sum of codes, and of minus the sums of all 32, the first 16 and the last 16 codes.
-pub(crate) const GROUP_WORDS: usize = 13;
+/// A code has 15 bits, `high · 128 + low` with `high` in −127..=127 and `low` in −64..=63: one plane of 8 bits would
+/// turn a prediction of SmolLM2 every hundred tokens, two planes cost a second integer dot product and turn none.
+///
+/// A tile of `T` tokens holds, group after group: 8·T words of high codes (token after token), 8·T words of low codes,
+/// then T words each of the scale, of scale · sum of codes, and of minus the sums of all 32, the first 16 and the last
+/// 16 codes.
+pub(crate) const GROUP_WORDS: usize = 21;
+/// Where the low codes of a group are, in words a token.
+pub(crate) const LOW_AT: usize = 8;
 /// Where the scales of a group are, in words a token.
-pub(crate) const SCALES_AT: usize = 8;
+pub(crate) const SCALES_AT: usize = 16;
 /// Where the negated sums of a group are, in words a token.
-pub(crate) const SUMS_AT: usize = 10;
+pub(crate) const SUMS_AT: usize = 18;
+/// The value of a high code of 1, as a power of two.
+pub(crate) const HIGH_BITS: u32 = 7;
 
-/// Input rows `[tokens, cols]` in the forms that kernels read: 8-bit codes in groups of 32 with an `f32` scale for
+/// Input rows `[tokens, cols]` in the forms that kernels read: 15-bit codes in groups of 32 with an `f32` scale for
 /// weights in blocks of integers, and `f32` for weights in floats.
 ///
 /// A workspace: loading again reuses its memory, so a warmed-up one allocates nothing.

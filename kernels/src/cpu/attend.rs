@@ -48,7 +48,9 @@ pub(crate) fn attend(
     );
     let group = heads / kv_heads;
     assert!(group <= MAX_ROWS, "{group} heads share one head of keys, at most {MAX_ROWS} can");
-    let run_tokens = (MAX_ROWS / group).min(tokens);
+    // A multiple of 8 tokens makes whole tiles of rows.
+    let most = MAX_ROWS / group;
+    let run_tokens = if most >= 8 { most / 8 * 8 } else { most }.min(tokens);
     let runs = tokens.div_ceil(run_tokens);
     let shared = SharedOut(out.as_mut_ptr());
     lane.for_each(runs * kv_heads, |index| {

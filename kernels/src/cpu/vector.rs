@@ -1,5 +1,8 @@
 //! The little that the algorithms ask of an instruction set: the memchr way of writing each of them once.
 
+use super::generic::load;
+use crate::block::GROUP;
+
 /// A register file's worth of operations on `LANES` rows (or columns) at a time.
 ///
 /// # Safety
@@ -24,13 +27,19 @@ pub(crate) unsafe trait Vector {
     /// The high nibble of each byte.
     unsafe fn high(codes: Self::Codes) -> Self::Codes;
 
-    /// Begins dot products of codes below `2^BITS` (4, 6 or 8) whose zero is `2^ZERO` (none if `ZERO` is 0). `negated_sum`
-    /// is minus the sum of the activations that will be multiplied.
-    unsafe fn begin<const BITS: u32, const ZERO: u32>(negated_sum: *const i32) -> Self::Sums;
-    /// Adds the products of each row's 4 codes with 4 activations in −127..=127.
+    /// No products yet.
+    unsafe fn no_sums() -> Self::Sums;
+    /// Adds the products of each row's 4 codes, below `2^BITS` (4, 6 or 8), with 4 activations of one plane, in
+    /// −127..=127. At most 8 steps before [`Vector::finish`].
     unsafe fn dot<const BITS: u32>(sums: Self::Sums, codes: Self::Codes, activations: *const i8) -> Self::Sums;
-    /// The exact dot products, `Σ (code − zero) · activation`, as floats. At most 8 steps lie in between.
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, negated_sum: *const i32) -> Self::Floats;
+    /// The dot products `Σ (code − zero) · activation` over both planes, whose activations are `high · 2^HIGH_BITS +
+    /// low`: an exact integer, rounded once. The zero is `2^ZERO` (none if `ZERO` is 0); `negated_sum` is minus the sum
+    /// of the activations.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        negated_sum: *const i32,
+    ) -> Self::Floats;
 
     /// All lanes zero.
     unsafe fn zero() -> Self::Floats;
@@ -62,4 +71,10 @@ pub(crate) unsafe trait Vector {
     /// Reads `LANES` rows, `stride` values apart, of `LANES` half-precision values; writes column `c`, one lane for
     /// each row, at `to + c · to_stride`.
     unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize);
+
+    /// Codes 32 values; the same bits as [`load::code_group`], which says what it gives.
+    #[inline(always)]
+    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
+        load::code_group(values, high, low)
+    }
 }

@@ -116,7 +116,7 @@ pub(crate) fn weights(random: &mut Random, kind: Weights, format: Format, rows: 
     }
 }
 
-/// A row of inputs as the kernels quantise it: to `scale · code` with codes in −127..=127, to nearest, ties to even.
+/// A row of inputs as the kernels quantise it: to `scale · code` with codes in ±127 · 128, to nearest, ties to even.
 pub(crate) fn quantised(row: &[f32]) -> Vec<f64> {
     let mut out = Vec::with_capacity(row.len());
     for group in row.chunks(GROUP) {
@@ -125,7 +125,7 @@ pub(crate) fn quantised(row: &[f32]) -> Vec<f64> {
             out.extend(group.iter().map(|_| 0.0));
             continue;
         }
-        let (scale, inverse) = (largest / 127.0, 127.0 / largest);
+        let (scale, inverse) = (largest / 16_256.0, 16_256.0 / largest);
         out.extend(group.iter().map(|value| f64::from(scale) * f64::from((value * inverse).round_ties_even())));
     }
     out

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::activations::HIGH_BITS;
 use crate::cpu::vector::Vector;
 
 /// Eight lanes of AVX2.
@@ -38,15 +39,9 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn begin<const BITS: u32, const ZERO: u32>(negated_sum: *const i32) -> __m256i {
-        // SAFETY: the caller has the features and lends one value.
-        unsafe {
-            if VNNI && ZERO > 0 {
-                _mm256_sll_epi32(_mm256_set1_epi32(negated_sum.read_unaligned()), _mm_cvtsi32_si128(ZERO as i32))
-            } else {
-                _mm256_setzero_si256()
-            }
-        }
+    unsafe fn no_sums() -> __m256i {
+        // SAFETY: the caller has the features.
+        unsafe { _mm256_setzero_si256() }
     }
 
     #[inline(always)]
@@ -74,14 +69,17 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m256i, negated_sum: *const i32) -> __m256 {
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m256i, low: __m256i, negated_sum: *const i32) -> __m256 {
         // SAFETY: the caller has the features and lends one value.
         unsafe {
-            if VNNI {
-                return _mm256_cvtepi32_ps(sums);
+            let (mut high, mut low) = (high, low);
+            if !VNNI && BITS == 4 {
+                let ones = _mm256_set1_epi16(1);
+                (high, low) = (_mm256_madd_epi16(high, ones), _mm256_madd_epi16(low, ones));
             }
-            let mut sums = if BITS == 4 { _mm256_madd_epi16(sums, _mm256_set1_epi16(1)) } else { sums };
-            if ZERO > 0 && BITS < 8 {
+            let mut sums = _mm256_add_epi32(_mm256_slli_epi32::<{ HIGH_BITS as i32 }>(high), low);
+            // Without VNNI, 8-bit codes have lost their zero already.
+            if ZERO > 0 && (VNNI || BITS < 8) {
                 let zeros =
                     _mm256_sll_epi32(_mm256_set1_epi32(negated_sum.read_unaligned()), _mm_cvtsi32_si128(ZERO as i32));
                 sums = _mm256_add_epi32(sums, zeros);

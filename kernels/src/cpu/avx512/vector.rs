@@ -2,6 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use crate::activations::HIGH_BITS;
+use crate::block::GROUP;
+use crate::cpu::generic::load::scales;
 use crate::cpu::vector::Vector;
 
 /// Sixteen lanes of AVX-512.
@@ -33,15 +36,9 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn begin<const BITS: u32, const ZERO: u32>(negated_sum: *const i32) -> __m512i {
-        // SAFETY: the caller has the features and lends one value.
-        unsafe {
-            if ZERO == 0 {
-                _mm512_setzero_si512()
-            } else {
-                _mm512_slli_epi32::<ZERO>(_mm512_set1_epi32(negated_sum.read_unaligned()))
-            }
-        }
+    unsafe fn no_sums() -> __m512i {
+        // SAFETY: the caller has the features.
+        unsafe { _mm512_setzero_si512() }
     }
 
     #[inline(always)]
@@ -51,9 +48,16 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32) -> __m512 {
-        // SAFETY: the caller has the features.
-        unsafe { _mm512_cvtepi32_ps(sums) }
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m512i, low: __m512i, negated_sum: *const i32) -> __m512 {
+        // SAFETY: the caller has the features and lends one value.
+        unsafe {
+            let mut sums = _mm512_add_epi32(_mm512_slli_epi32::<HIGH_BITS>(high), low);
+            if ZERO > 0 {
+                let zeros = _mm512_slli_epi32::<ZERO>(_mm512_set1_epi32(negated_sum.read_unaligned()));
+                sums = _mm512_add_epi32(sums, zeros);
+            }
+            _mm512_cvtepi32_ps(sums)
+        }
     }
 
     #[inline(always)]
@@ -168,6 +172,33 @@ unsafe impl Vector for Avx512 {
                     _mm512_storeu_ps(to.add((column + 8) * to_stride), second);
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
+        // SAFETY: the caller has the features; the loads and the stores are as long as the arrays.
+        unsafe {
+            let (first, second) = (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16)));
+            let magnitudes = _mm512_set1_epi32(0x7fff_ffff);
+            let largest = _mm512_max_epu32(
+                _mm512_and_si512(_mm512_castps_si512(first), magnitudes),
+                _mm512_and_si512(_mm512_castps_si512(second), magnitudes),
+            );
+            let (scale, inverse) = scales(f32::from_bits(_mm512_reduce_max_epu32(largest)));
+            let inverse = _mm512_set1_ps(inverse);
+            let first = _mm512_cvtps_epi32(_mm512_mul_ps(first, inverse));
+            let second = _mm512_cvtps_epi32(_mm512_mul_ps(second, inverse));
+            for (at, codes) in [(0, first), (16, second)] {
+                // Rounded to nearest, so that what is left fits 7 bits with a sign.
+                let half = _mm512_set1_epi32(1 << (HIGH_BITS - 1));
+                let upper = _mm512_srai_epi32::<HIGH_BITS>(_mm512_add_epi32(codes, half));
+                let lower = _mm512_sub_epi32(codes, _mm512_slli_epi32::<HIGH_BITS>(upper));
+                _mm_storeu_si128(high.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(upper));
+                _mm_storeu_si128(low.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(lower));
+            }
+            let halves = [_mm512_reduce_add_epi32(first), _mm512_reduce_add_epi32(second)];
+            (scale, halves)
         }
     }
 }

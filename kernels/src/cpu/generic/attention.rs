@@ -13,7 +13,7 @@ use crate::cpu::vector::Vector;
 /// Positions of a block.
 pub(crate) const BLOCK: usize = 32;
 /// Query rows (heads of a group × tokens) of a task.
-pub(crate) const MAX_ROWS: usize = 64;
+pub(crate) const MAX_ROWS: usize = 128;
 /// The widest head.
 pub(crate) const MAX_HEAD_DIM: usize = 256;
 /// Rows whose sums are in registers at a time, at most.
@@ -43,7 +43,17 @@ pub(crate) struct AttentionTask<'a> {
     pub(crate) scale: f32,
 }
 
-/// What a task works in: about 200 kB of the thread's stack.
+/// Rows of the next tile where `left` rows are left: 8, 4, 3, 2 or 1.
+#[inline(always)]
+fn tile_rows(left: usize, widest: usize) -> usize {
+    match left.min(widest) {
+        8.. => 8,
+        4.. => 4,
+        few => few,
+    }
+}
+
+/// What a task works in: about 330 kB of the thread's stack, of which a task touches what its shape needs.
 #[repr(C, align(64))]
 struct Workspace {
     /// The block's keys, `[head_dim][BLOCK]`.
@@ -92,13 +102,11 @@ impl Op for AttentionTask<'_> {
                 let positions = BLOCK.min(last - start);
                 self.load_block::<V>(space, start, positions, padded);
                 let mut row = 0;
-                let mut width = V::ATTENTION_ROWS;
                 while row < rows {
-                    while row + width > rows {
-                        width /= 2;
-                    }
+                    let width = tile_rows(rows - row, V::ATTENTION_ROWS);
                     match width {
                         8 => self.block_tile::<V, 8>(space, row, start, positions, padded),
+                        3 => self.block_tile::<V, 3>(space, row, start, positions, padded),
                         4 => self.block_tile::<V, 4>(space, row, start, positions, padded),
                         2 => self.block_tile::<V, 2>(space, row, start, positions, padded),
                         _ => self.block_tile::<V, 1>(space, row, start, positions, padded),
@@ -116,11 +124,9 @@ impl AttentionTask<'_> {
     #[inline(always)]
     unsafe fn load_queries(&self, space: *mut Workspace, widest: usize) {
         let rows = self.group * self.tokens;
-        let (mut row, mut width) = (0, widest);
+        let mut row = 0;
         while row < rows {
-            while row + width > rows {
-                width /= 2;
-            }
+            let width = tile_rows(rows - row, widest);
             for t in 0..width {
                 let (token, head) = ((row + t) / self.group, (row + t) % self.group);
                 for d in 0..self.head_dim {
@@ -196,26 +202,38 @@ impl AttentionTask<'_> {
                 self.head_dim,
                 weights,
             );
-            let mut factors = [0f32; R];
-            for (t, factor) in factors.iter_mut().enumerate() {
+            let mut before = [0f32; R];
+            for (t, before) in before.iter_mut().enumerate() {
+                *before = (*space).most[row + t];
                 let sees = self.first_position + (row + t) / self.group + 1;
                 let visible = sees.saturating_sub(start).min(positions);
-                for score in &mut weights[t][visible..] {
-                    *score = f32::NEG_INFINITY;
+                if visible < BLOCK {
+                    weights[t][visible..].fill(f32::NEG_INFINITY);
                 }
-                let before = (*space).most[row + t];
-                let most = larger(largest(&weights[t]), before);
+            }
+            // Row by row the steps would wait for each other; step by step the rows overlap.
+            let most: [f32; R] = std::array::from_fn(|t| larger(largest(&weights[t]), before[t]));
+            let mut factors = [0f32; R];
+            for (factor, (before, most)) in factors.iter_mut().zip(before.iter().zip(&most)) {
                 *factor = exp(before - most);
-                for weight in &mut weights[t] {
+            }
+            for (weights, most) in weights.iter_mut().zip(&most) {
+                for weight in weights {
                     *weight = exp(*weight - most);
                 }
+            }
+            for t in 0..R {
                 let halves = std::array::from_fn(|i| weights[t][i] + weights[t][i + BLOCK / 2]);
-                (*space).most[row + t] = most;
-                (*space).sums[row + t] = (*space).sums[row + t] * *factor + fold(halves, |a, b| a + b);
+                (*space).most[row + t] = most[t];
+                (*space).sums[row + t] = (*space).sums[row + t] * factors[t] + fold(halves, |a, b| a + b);
             }
             let values = (&raw const (*space).values).cast::<f32>();
             let totals = (&raw mut (*space).totals).cast::<f32>().add(row * padded);
             let mut d = 0;
+            while R < 4 && d + 4 * V::LANES <= padded {
+                weigh::<V, R, 4>(weights, &factors, values.add(d), totals.add(d), padded, positions);
+                d += 4 * V::LANES;
+            }
             while d + 2 * V::LANES <= padded {
                 weigh::<V, R, 2>(weights, &factors, values.add(d), totals.add(d), padded, positions);
                 d += 2 * V::LANES;

@@ -1,6 +1,7 @@
-//! Brings input rows into the form that the kernels read: groups of 32 values as 8-bit codes, or columns of floats.
+//! Brings input rows into the form that the kernels read: groups of 32 values as codes in two planes, or columns of floats.
 
-use crate::activations::{GROUP_WORDS, SCALES_AT, SUMS_AT};
+use super::rows::fold;
+use crate::activations::{GROUP_WORDS, HIGH_BITS, LOW_AT, SCALES_AT, SUMS_AT};
 use crate::block::GROUP;
 use crate::cpu::Op;
 use crate::cpu::vector::Vector;
@@ -35,7 +36,8 @@ impl<S: Source> Op for LoadCodes<'_, S> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        load_codes(self.source, self.first, self.tokens, self.out);
+        // SAFETY: as the caller says.
+        unsafe { load_codes::<V, S>(self.source, self.first, self.tokens, self.out) };
     }
 }
 
@@ -61,56 +63,63 @@ impl<S: Source> Op for LoadFloats<'_, S> {
 
 /// Codes the tokens `first..first + tokens` (one tile) into `out`, `[group]` of [`GROUP_WORDS`] · `tokens` words.
 #[inline(always)]
-fn load_codes<S: Source>(source: &S, first: usize, tokens: usize, out: &mut [u32]) {
+unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, out: &mut [u32]) {
     for t in 0..tokens {
         let factor = source.begin(first + t);
         for (index, words) in out.chunks_exact_mut(GROUP_WORDS * tokens).enumerate() {
             let mut values = [0f32; GROUP];
             source.group(first + t, index * GROUP, factor, &mut values);
-            let (scale, codes, halves) = code_group(&values);
-            let codes: &[u32] = bytemuck::cast_slice(&codes);
-            words[t * codes.len()..][..codes.len()].copy_from_slice(codes);
-            let sum = halves[0] + halves[1];
-            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127, which is exact")]
+            let (high, low) = words[..SCALES_AT * tokens].split_at_mut(LOW_AT * tokens);
+            let high = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(high)[t];
+            let low = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(low)[t];
+            // SAFETY: as the caller says.
+            let (scale, halves) = unsafe { V::code_group(&values, high, low) };
+            let sum = halves[0].wrapping_add(halves[1]);
+            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127 · 128, which is exact")]
             let scaled_sum = scale * sum as f32;
             words[SCALES_AT * tokens + t] = scale.to_bits();
             words[(SCALES_AT + 1) * tokens + t] = scaled_sum.to_bits();
-            words[SUMS_AT * tokens + t] = (-sum).cast_unsigned();
-            words[(SUMS_AT + 1) * tokens + t] = (-halves[0]).cast_unsigned();
-            words[(SUMS_AT + 2) * tokens + t] = (-halves[1]).cast_unsigned();
+            words[SUMS_AT * tokens + t] = sum.wrapping_neg().cast_unsigned();
+            words[(SUMS_AT + 1) * tokens + t] = halves[0].wrapping_neg().cast_unsigned();
+            words[(SUMS_AT + 2) * tokens + t] = halves[1].wrapping_neg().cast_unsigned();
         }
     }
 }
 
-/// Words of codes, aligned so that they can be copied as such.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Quad([i8; 4]);
+/// The largest code: the largest high code, and no low one.
+const LARGEST_CODE: f32 = (127 << HIGH_BITS) as f32;
 
-/// The scale, the codes (−127..=127, to nearest) and the sums of the two halves of 32 values.
+/// Makes the codes of 32 values, to nearest and ties to even, in their two planes; gives the scale and the sums of the
+/// codes of each half.
 #[inline(always)]
-fn code_group(values: &[f32; GROUP]) -> (f32, [Quad; GROUP / 4], [i32; 2]) {
+pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
     // Magnitudes compare like the integers of their bits, and not-a-number is the largest: it ends up in the scale.
     let mut largest = 0u32;
     for value in values {
         largest = largest.max(value.to_bits() & 0x7fff_ffff);
     }
-    let largest = f32::from_bits(largest);
-    let (scale, inverse) = if largest < SMALLEST { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
+    let (scale, inverse) = scales(f32::from_bits(largest));
     let mut integers = [0i32; GROUP];
     for (integer, value) in integers.iter_mut().zip(values) {
-        let rounded = (value * inverse + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits());
-        *integer = i32::from(rounded as u8 as i8);
+        // Only not-a-numbers leave ±127 · 128, and their scale makes whatever comes of them not-a-number again.
+        *integer = (value * inverse + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed();
     }
-    let mut halves = [0i32; 2];
-    for (sum, half) in halves.iter_mut().zip(integers.as_chunks::<16>().0) {
-        *sum = half.iter().sum();
+    for ((high, low), integer) in high.iter_mut().zip(low).zip(integers) {
+        // Rounded to nearest, so that what is left fits 7 bits with a sign.
+        let upper = integer.wrapping_add(1 << (HIGH_BITS - 1)) >> HIGH_BITS;
+        #[expect(clippy::cast_possible_truncation, reason = "as above")]
+        {
+            (*high, *low) = (upper as i8, integer.wrapping_sub(upper << HIGH_BITS) as i8);
+        }
     }
-    let mut codes = [Quad([0; 4]); GROUP / 4];
-    for (quad, integers) in codes.iter_mut().zip(integers.as_chunks::<4>().0) {
-        quad.0 = integers.map(|integer| integer as i8);
-    }
-    (scale, codes, halves)
+    let (first, second) = integers.as_chunks::<16>().0.split_at(1);
+    (scale, [fold(first[0], i32::wrapping_add), fold(second[0], i32::wrapping_add)])
+}
+
+/// The scale of a group and its inverse, from its largest magnitude.
+#[inline(always)]
+pub(crate) fn scales(largest: f32) -> (f32, f32) {
+    if largest < SMALLEST { (0.0, 0.0) } else { (largest / LARGEST_CODE, LARGEST_CODE / largest) }
 }
 
 /// Copies the tokens `first..first + tokens` (one tile) into `out`, `[cols][tokens]`.

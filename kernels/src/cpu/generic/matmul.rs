@@ -4,8 +4,10 @@
 //! `min · activation sum`, each added by one multiply-add. Nothing of that order depends on the tile's size, on which
 //! tile a token is in or on who computes it, so results do not either.
 
+use std::ops::Range;
+
 use crate::Format;
-use crate::activations::{GROUP_WORDS, SCALES_AT, SUMS_AT};
+use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, SUMS_AT};
 use crate::block::{self, Offset};
 use crate::cpu::vector::Vector;
 use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
@@ -136,19 +138,9 @@ unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
             for half in 0..2 {
                 let scale = V::mul(d, V::load_i8(scales.add(PANEL_ROWS * half).cast()));
                 let sums = sums.add((1 + half) * T);
-                let mut dots = [V::begin::<6, 5>(sums); T];
-                for (t, dots) in dots.iter_mut().enumerate() {
-                    *dots = V::begin::<6, 5>(sums.add(t));
-                }
-                for step in 4 * half..4 * half + 4 {
-                    let codes = V::codes(codes.add(4 * PANEL_ROWS * step));
-                    for (t, dots) in dots.iter_mut().enumerate() {
-                        *dots = V::dot::<6>(*dots, codes, activations.add(32 * t + 4 * step));
-                    }
-                }
+                let dots = dots::<V, T, 6, 5>(codes, 4 * half..4 * half + 4, activations, sums);
                 for (t, total) in totals.iter_mut().enumerate() {
-                    let dots = V::finish::<6, 5>(dots[t], sums.add(t));
-                    *total = V::mul_add(dots, V::mul(scale, V::splat(*factors.add(t))), *total);
+                    *total = V::mul_add(dots[t], V::mul(scale, V::splat(*factors.add(t))), *total);
                 }
             }
             return;
@@ -168,7 +160,7 @@ unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
     }
 }
 
-/// The exact dot products of 32 columns.
+/// The dot products of 32 columns.
 #[inline(always)]
 unsafe fn coded_dots<V: Vector, F: Coded, const T: usize>(
     codes: *const u8,
@@ -178,47 +170,48 @@ unsafe fn coded_dots<V: Vector, F: Coded, const T: usize>(
     // A const argument cannot be an associated constant yet; the match is decided at compile time.
     match (F::BITS, F::ZERO) {
         // SAFETY (all arms): as the caller says.
-        (4, 0) => unsafe { dots::<V, T, 4, 0>(codes, activations, sums) },
-        (4, _) => unsafe { dots::<V, T, 4, 3>(codes, activations, sums) },
-        (6, 0) => unsafe { dots::<V, T, 6, 0>(codes, activations, sums) },
-        (6, _) => unsafe { dots::<V, T, 6, 4>(codes, activations, sums) },
-        _ => unsafe { dots::<V, T, 8, 7>(codes, activations, sums) },
+        (4, 0) => unsafe { dots::<V, T, 4, 0>(codes, 0..4, activations, sums) },
+        (4, _) => unsafe { dots::<V, T, 4, 3>(codes, 0..4, activations, sums) },
+        (6, 0) => unsafe { dots::<V, T, 6, 0>(codes, 0..8, activations, sums) },
+        (6, _) => unsafe { dots::<V, T, 6, 4>(codes, 0..8, activations, sums) },
+        _ => unsafe { dots::<V, T, 8, 7>(codes, 0..8, activations, sums) },
     }
 }
 
+/// The dot products of the columns in `steps` of a group: codes are read and unpacked once for both planes.
 #[inline(always)]
 unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
     codes: *const u8,
+    steps: Range<usize>,
     activations: *const i8,
     sums: *const i32,
 ) -> [V::Floats; T] {
     // SAFETY: the caller lends one group of each.
     unsafe {
-        let mut dots = [V::begin::<BITS, ZERO>(sums); T];
-        for (t, dots) in dots.iter_mut().enumerate() {
-            *dots = V::begin::<BITS, ZERO>(sums.add(t));
-        }
-        if BITS == 4 {
-            for step in 0..4 {
-                let both = V::codes(codes.add(4 * PANEL_ROWS * step));
-                let (low, high) = (V::low(both), V::high(both));
-                for (t, dots) in dots.iter_mut().enumerate() {
-                    let activations = activations.add(32 * t + 4 * step);
-                    *dots = V::dot::<BITS>(*dots, low, activations);
-                    *dots = V::dot::<BITS>(*dots, high, activations.add(16));
+        let low_plane = activations.add(4 * LOW_AT * T);
+        let (mut high, mut low) = ([V::no_sums(); T], [V::no_sums(); T]);
+        for step in steps {
+            let stored = V::codes(codes.add(4 * PANEL_ROWS * step));
+            if BITS == 4 {
+                let (first, last) = (V::low(stored), V::high(stored));
+                for t in 0..T {
+                    let at = 32 * t + 4 * step;
+                    high[t] = V::dot::<BITS>(high[t], first, activations.add(at));
+                    high[t] = V::dot::<BITS>(high[t], last, activations.add(at + 16));
+                    low[t] = V::dot::<BITS>(low[t], first, low_plane.add(at));
+                    low[t] = V::dot::<BITS>(low[t], last, low_plane.add(at + 16));
                 }
-            }
-        } else {
-            for step in 0..8 {
-                let codes = V::codes(codes.add(4 * PANEL_ROWS * step));
-                for (t, dots) in dots.iter_mut().enumerate() {
-                    *dots = V::dot::<BITS>(*dots, codes, activations.add(32 * t + 4 * step));
+            } else {
+                for t in 0..T {
+                    let at = 32 * t + 4 * step;
+                    high[t] = V::dot::<BITS>(high[t], stored, activations.add(at));
+                    low[t] = V::dot::<BITS>(low[t], stored, low_plane.add(at));
                 }
             }
         }
         let mut values = [V::zero(); T];
         for (t, value) in values.iter_mut().enumerate() {
-            *value = V::finish::<BITS, ZERO>(dots[t], sums.add(t));
+            *value = V::finish::<BITS, ZERO>(high[t], low[t], sums.add(t));
         }
         values
     }

@@ -8,9 +8,9 @@ pub(crate) const LANES: usize = 16;
 
 /// The sum of the lanes, as a tree.
 #[inline(always)]
-pub(crate) fn fold(lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
-    let eight: [f32; 8] = from_fn(|i| join(lanes[i], lanes[i + 8]));
-    let four: [f32; 4] = from_fn(|i| join(eight[i], eight[i + 4]));
+pub(crate) fn fold<T: Copy>(lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
+    let eight: [T; 8] = from_fn(|i| join(lanes[i], lanes[i + 8]));
+    let four: [T; 4] = from_fn(|i| join(eight[i], eight[i + 4]));
     join(join(four[0], four[2]), join(four[1], four[3]))
 }
 

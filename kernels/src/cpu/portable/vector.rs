@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use crate::activations::HIGH_BITS;
 use crate::cpu::vector::Vector;
 
 /// Sixteen lanes of plain Rust.
@@ -33,12 +34,8 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn begin<const BITS: u32, const ZERO: u32>(negated_sum: *const i32) -> Self::Sums {
-        if ZERO == 0 {
-            return [0; LANES];
-        }
-        // SAFETY: the caller lends one value.
-        [unsafe { negated_sum.read_unaligned() } << ZERO; LANES]
+    unsafe fn no_sums() -> Self::Sums {
+        [0; LANES]
     }
 
     #[inline(always)]
@@ -55,9 +52,15 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
-        #[expect(clippy::cast_precision_loss, reason = "at most 255 · 127 · 32, which is exact")]
-        sums.map(|sum| sum as f32)
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        negated_sum: *const i32,
+    ) -> Self::Floats {
+        // SAFETY: the caller lends one value.
+        let zeros = if ZERO > 0 { unsafe { negated_sum.read_unaligned() << ZERO } } else { 0 };
+        #[expect(clippy::cast_precision_loss, reason = "rounded once, as promised")]
+        std::array::from_fn(|lane| ((high[lane] << HIGH_BITS) + low[lane] + zeros) as f32)
     }
 
     #[inline(always)]
