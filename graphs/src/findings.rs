@@ -20,6 +20,11 @@ impl Findings {
         self.0
     }
 
+    /// Whether the graph itself is wrong, whatever is missing on this machine.
+    pub(crate) fn any_mistake(&self) -> bool {
+        self.0.iter().any(|diagnostic| diagnostic.severity == crate::Severity::Error)
+    }
+
     /// Whether anything stops the graph.
     pub(crate) fn any_error(&self) -> bool {
         self.0.iter().any(|diagnostic| diagnostic.severity != crate::Severity::Warning)

@@ -32,6 +32,12 @@ impl Drawing {
     pub const PLAIN: Self = Self { terminal: false, colour: false, width: 100 };
 }
 
+impl Default for Drawing {
+    fn default() -> Self {
+        Self::PLAIN
+    }
+}
+
 impl Report {
     pub(crate) fn new(sources: Sources, mut diagnostics: Vec<Diagnostic>) -> Self {
         // Stable: mistakes of one place keep the order in which the checks found them.

@@ -9,7 +9,9 @@ mod nodes;
 mod placement;
 mod reach;
 
-use crate::{Overrides, Plan, PlannedNode, Report, Source, Surroundings, findings::Findings, source::Sources};
+use crate::{
+    Overrides, Plan, PlannedNode, Report, Source, Surroundings, findings::Findings, picture::Outline, source::Sources,
+};
 
 /// Checks a graph and everything that it includes against its surroundings. All mistakes are found in one go.
 ///
@@ -25,6 +27,19 @@ pub fn check(source: Source, overrides: &Overrides, surroundings: Surroundings<'
     match planned {
         Some(plan) if !failed => Ok(Plan { warnings: report, ..plan }),
         _ => Err(report),
+    }
+}
+
+/// Checks a graph as [`check`] does, but lets pass what is right and only cannot run here yet: for a picture of it.
+///
+/// # Errors
+/// The report of the mistakes, if the graph itself is wrong.
+pub fn outline(source: Source, overrides: &Overrides, surroundings: Surroundings<'_>) -> Result<Outline, Report> {
+    let mut sources = Sources::default();
+    let mut findings = Findings::default();
+    match examine(source, overrides, surroundings, &mut sources, &mut findings) {
+        Some(plan) if !findings.any_mistake() => Ok(Outline(plan)),
+        _ => Err(Report::new(sources, findings.into_inner())),
     }
 }
 
@@ -49,7 +64,7 @@ fn examine(
     let places = placement::resolve(&flat, &nodes, surroundings.machine, findings);
     let restarts = flat.restarts(&nodes, findings);
     let memory = memory::check(&nodes, &edges, surroundings.machine, findings);
-    if findings.any_error() {
+    if findings.any_mistake() {
         return None;
     }
     let nodes = nodes

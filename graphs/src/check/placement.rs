@@ -145,7 +145,7 @@ impl Placer<'_> {
                 .help(format!("Prefer([\"{id}\", \"cpu\"]) would allow falling back"))
                 .subject(id.to_string()),
             );
-            return nowhere;
+            return (Placement::Pin(id), Vec::new());
         };
         (Placement::Pin(*first), named)
     }
@@ -173,6 +173,7 @@ impl Placer<'_> {
                 .help(self.here())
                 .subject(self.kinds(",")),
             );
+            return (Placement::Prefer(known), candidates);
         }
         (Placement::Prefer(candidates.clone()), candidates)
     }

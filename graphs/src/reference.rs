@@ -1,0 +1,136 @@
+//! The reference of node kinds, made from the specifications that a check uses, so that it cannot differ from them.
+use std::fmt::Write;
+
+use crate::{FieldSpec, Firing, NodeSpec, PortSpec, Presence, Registry, suggest};
+
+/// A kind that the registry does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no node kind {kind}{}", meant.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
+pub struct UnknownKind {
+    /// What was asked for.
+    pub kind: String,
+    /// The nearest kind, if one is near.
+    pub meant: Option<String>,
+}
+
+/// The reference of one kind, or the list of all kinds.
+///
+/// # Errors
+/// When the registry does not have the kind.
+pub fn reference(registry: &Registry, kind: Option<&str>) -> Result<String, UnknownKind> {
+    let Some(kind) = kind else { return Ok(overview(registry)) };
+    let kinds = registry.iter().map(|spec| spec.kind.as_str());
+    let meant = suggest::nearest(kind, kinds);
+    // `nodes llm` is as good as `nodes Llm`.
+    let found = registry.get(kind).or_else(|| registry.iter().find(|spec| spec.kind.eq_ignore_ascii_case(kind)));
+    match found {
+        Some(spec) => Ok(page(spec)),
+        None => Err(UnknownKind { kind: kind.to_owned(), meant: meant.map(str::to_owned) }),
+    }
+}
+
+/// The whole graph of a kind's example.
+pub fn example_graph(spec: &NodeSpec) -> String {
+    let lines: String = spec.example.lines().map(|line| format!("    {line}\n")).collect();
+    format!("Graph(\n    name: \"example\",\n{})\n", lines.trim_end().to_owned() + ",\n").replace(",,\n", ",\n")
+}
+
+fn overview(registry: &Registry) -> String {
+    let width = registry.iter().map(|spec| spec.kind.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (role, title) in
+        [(crate::Role::Sensor, "Sensors"), (crate::Role::Brick, "Bricks"), (crate::Role::Sink, "Sinks")]
+    {
+        let specs: Vec<&NodeSpec> = registry.iter().filter(|spec| spec.role == role).collect();
+        if specs.is_empty() {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "{title}");
+        for spec in specs {
+            let _ = writeln!(text, "  {:width$}  {}", spec.kind, spec.summary);
+        }
+    }
+    text.push_str("\nnanomind nodes KIND tells ports, fields and an example.\n");
+    text
+}
+
+fn page(spec: &NodeSpec) -> String {
+    let mut text = format!("{} ({})\n{}\n", spec.kind, spec.role, spec.summary);
+    let ports = |ports: &[PortSpec], inputs: bool| {
+        let rows: Vec<Vec<String>> = ports.iter().map(|port| port_row(port, inputs)).collect();
+        table(&rows)
+    };
+    if !spec.inputs.is_empty() {
+        let _ = write!(text, "\nInputs\n{}", ports(&spec.inputs, true));
+    }
+    if !spec.outputs.is_empty() {
+        let _ = write!(text, "\nOutputs\n{}", ports(&spec.outputs, false));
+    }
+    if !spec.fields.is_empty() {
+        let rows: Vec<Vec<String>> = spec.fields.iter().map(field_row).collect();
+        let _ = write!(text, "\nFields\n{}", table(&rows));
+    }
+    if !spec.runs_on.is_empty() {
+        let kinds: Vec<&str> = spec.runs_on.iter().map(|kind| kind.name()).collect();
+        let _ = write!(text, "\nRuns on {}\n", kinds.join(", "));
+    }
+    if !spec.example.is_empty() {
+        let _ = write!(text, "\nExample\n");
+        for line in example_graph(spec).lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}
+
+fn port_row(port: &PortSpec, input: bool) -> Vec<String> {
+    let mut row = vec![port.name.clone(), port.ty.to_string()];
+    if input {
+        let firing = match port.firing {
+            Firing::Trigger => "trigger",
+            Firing::Latched => "latched",
+            Firing::Joined => "joined",
+        };
+        let needed = if port.required { "" } else { ", optional" };
+        row.push(format!("{firing}{needed}"));
+    }
+    row.push(port.doc.clone());
+    row
+}
+
+fn field_row(field: &FieldSpec) -> Vec<String> {
+    let presence = match &field.presence {
+        Presence::Required => "required".to_owned(),
+        Presence::Optional => "optional".to_owned(),
+        Presence::Default(value) => format!("default {value}"),
+    };
+    let doc = format!("{} {}.", field.doc, sentence(&field.ty.expectation(field.unit.as_deref())));
+    vec![field.name.clone(), field.ty.name(), presence, doc]
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Rows in columns, two spaces in front.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, " {cell:width$} ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
