@@ -165,11 +165,7 @@ impl Model {
             matmul_many(
                 lane,
                 activations,
-                &mut [
-                    Product::new(wq, &mut space.q),
-                    Product::new(wk, &mut space.k),
-                    Product::new(wv, &mut space.v),
-                ],
+                &mut [Product::new(wq, &mut space.q), Product::new(wk, &mut space.k), Product::new(wv, &mut space.v)],
             );
             timed(&mut space.spent[1], start);
             let start = clock.now();
@@ -196,11 +192,7 @@ impl Model {
             activations.load_rms_norm(lane, &space.x, &self.norm, 1e-5, &[gate, up]);
             timed(&mut space.spent[0], start);
             let start = clock.now();
-            matmul_many(
-                lane,
-                activations,
-                &mut [Product::new(gate, &mut space.gate), Product::new(up, &mut space.up)],
-            );
+            matmul_many(lane, activations, &mut [Product::new(gate, &mut space.gate), Product::new(up, &mut space.up)]);
             timed(&mut space.spent[1], start);
             let start = clock.now();
             activations.load_silu_mul(lane, &space.gate, &space.up, &[&layer.down]);
