@@ -10,6 +10,7 @@ mod clock;
 mod cpu;
 #[allow(unsafe_code)]
 mod memory;
+mod power;
 mod sync;
 
 pub use accelerator::{
@@ -20,3 +21,8 @@ pub use clock::{Clock, Interval, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
 pub use memory::tabm;
 pub use memory::{AlignedBuffer, AllocationError, MapError, MappedFile};
+pub use power::{
+    AttributeError, BatteryError, BatteryReading, BatterySource, BatteryTrace, BatteryTraceError, ChargeStatus,
+    EnergyMeter, MeterReading, StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, energy_meters,
+    thermal_zones,
+};
