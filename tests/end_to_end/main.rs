@@ -1,5 +1,6 @@
 //! End-to-end tests: the `nanomind` binary as a person or a script uses it. One binary, a module per topic.
-#![allow(clippy::unwrap_used)]
+// A helper says `pub` for what the topics may use; nothing of a test binary is reachable from outside anyway.
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod command;
 mod model_store;

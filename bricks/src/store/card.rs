@@ -159,7 +159,7 @@ impl ModelCard {
                 card.read_tokenizer(gguf).err()
             }
             // Another architecture is no fault of the file.
-            Err(error) if error.field() == "general.architecture" => None,
+            Err(error) if error.field().contains("general.architecture") => None,
             Err(error) => Some(error.into()),
         };
         Ok((card, problem))
