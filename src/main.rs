@@ -3,14 +3,18 @@
 // A verb says `pub` for what its siblings may use; nothing of a binary is reachable from outside anyway.
 #![allow(unreachable_pub)]
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 use clap::Parser;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use exit::Exit;
+use nanomind::actors::trace::{TraceFile, TraceLayer};
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 mod exit;
 mod globals;
+mod graph_file;
 mod interrupt;
+mod machine_memory;
 mod models;
 mod output;
 mod progress;
@@ -31,19 +35,31 @@ struct CommandLine {
 
 fn main() -> ExitCode {
     let CommandLine { globals, verb } = CommandLine::parse();
-    start_logging();
-    match verb.run(&globals) {
+    let ended = open_trace(verb.trace_path()).and_then(|trace| {
+        start_logging(trace.clone());
+        let ended = verb.run(&globals, trace.clone());
+        let closed = trace.map_or(Ok(()), |trace| trace.finish()).map_err(Exit::failed);
+        ended.and(closed)
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),
     }
 }
 
-/// Warnings and worse go to stderr; `RUST_LOG` says otherwise. Verbs that trace add their layer to this subscriber.
-fn start_logging() {
+/// The trace that the verb is to write, if any.
+fn open_trace(path: Option<&Path>) -> Result<Option<TraceFile>, Exit> {
+    path.map(TraceFile::create).transpose().map_err(Exit::failed)
+}
+
+/// Warnings and worse go to stderr; `RUST_LOG` says otherwise. A trace gets its own events whatever that filter says.
+fn start_logging(trace: Option<TraceFile>) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .without_time();
-    tracing_subscriber::registry().with(filter).with(layer).init();
+        .without_time()
+        .with_filter(filter);
+    let trace = trace.map(|file| TraceLayer::new(file).with_own_filter());
+    tracing_subscriber::registry().with(layer).with(trace).init();
 }

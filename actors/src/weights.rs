@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
-use nanomind_bricks::{Gguf, GgufError, Tokenizer, TokenizerError};
+use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
 use nanomind_hal::{JobClass, JobCost, Lane, Phase};
 use nanomind_kernels::Isa;
 use tokio::sync::OnceCell;
@@ -21,6 +21,8 @@ pub struct LoadedModel {
     pub model: Arc<LanguageModel>,
     /// Text to tokens and back.
     pub tokenizer: Arc<Tokenizer>,
+    /// Messages to text; an error where the file has no template, or one that cannot be read.
+    pub template: Result<Arc<ChatTemplate>, ChatError>,
 }
 
 /// Why a model could not be loaded.
@@ -87,11 +89,12 @@ impl WeightStore {
 fn load(file: &Path, isa: Isa, lane: &Lane, listener: Option<LoadListener>) -> Result<LoadedModel, LoadError> {
     let gguf = Arc::new(Gguf::open(file)?);
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
+    let template = ChatTemplate::from_gguf(&gguf).map(Arc::new);
     let mut progress = |progress| {
         if let Some(listener) = &listener {
             listener(file, progress);
         }
     };
     let model = LanguageModel::load(&gguf, isa, lane, &mut progress)?;
-    Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer) })
+    Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer), template })
 }

@@ -1,31 +1,67 @@
 //! The verbs, one file each: `Args` and `run`. A verb is listed here only when it works.
+use std::path::Path;
+
+use nanomind::actors::trace::TraceFile;
+
 use crate::{exit::Exit, globals::Globals};
 
+mod doctor;
+mod graph;
 mod list;
+mod nodes;
 mod pull;
+mod run;
 mod show;
+mod trace;
+mod validate;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
+    /// Run a graph
+    Run(run::Args),
+    /// Check a graph: all mistakes in one go, each with its place and what to do
+    Validate(validate::Args),
+    /// Draw a graph as Mermaid, DOT or SVG
+    Graph(graph::Args),
+    /// List the kinds of nodes, or tell all about one
+    Nodes(nodes::Args),
     /// Fetch a model into the cache
     Pull(pull::Args),
     /// List the models that nanomind knows and those on this machine
     List(list::Args),
     /// Show what a model file is: architecture, shapes, quantisation, memory needed
     Show(show::Args),
+    /// Say what this machine offers, what is missing, and how to get it
+    Doctor(doctor::Args),
+    /// Say what a trace of a run shows
+    Trace(trace::Args),
 }
 
 impl Verb {
+    /// Where it is to write a trace, if it is.
+    pub fn trace_path(&self) -> Option<&Path> {
+        match self {
+            Verb::Run(args) => args.trace_path(),
+            _ => None,
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors
     /// Whatever stops the verb, with its exit code.
-    pub fn run(self, globals: &Globals) -> Result<(), Exit> {
+    pub fn run(self, globals: &Globals, trace: Option<TraceFile>) -> Result<(), Exit> {
         match self {
+            Verb::Run(args) => run::run(args, globals, trace),
+            Verb::Validate(args) => validate::run(args, globals),
+            Verb::Graph(args) => graph::run(args, globals),
+            Verb::Nodes(args) => nodes::run(args),
             Verb::Pull(args) => pull::run(args, globals),
             Verb::List(args) => list::run(args, globals),
             Verb::Show(args) => show::run(args, globals),
+            Verb::Doctor(args) => doctor::run(args, globals),
+            Verb::Trace(args) => trace::run(args, globals),
         }
     }
 }

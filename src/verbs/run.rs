@@ -3,7 +3,7 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,7 +14,6 @@ use nanomind::{
     },
     graphs::{Drawing, Overrides, Plan, Source, Surroundings, check},
 };
-use parking_lot::Mutex;
 
 use crate::{
     exit::{Code, Exit},
@@ -182,7 +181,7 @@ fn write_json(path: &Path, report: &RunReport) -> io::Result<()> {
 fn load_display() -> LoadListener {
     let bar = Mutex::new(None::<ProgressBar>);
     Arc::new(move |file, progress| {
-        let mut bar = bar.lock();
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(progress.total_bytes), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("loading {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}");

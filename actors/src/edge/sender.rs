@@ -88,7 +88,9 @@ impl EdgeSender {
         }
         let Ok(envelope) = self.state.seal(packet).await else { return Err(self.closed()) };
         self.sent(envelope.hop, envelope.packet.tokens);
-        if self.queue.push(envelope).await { Ok(()) } else { Err(self.closed()) }
+        // A consumer that ends makes room as it goes; what is pushed into that room has nobody to take it.
+        let pushed = self.queue.push(envelope).await;
+        if pushed && !self.state.is_closed() { Ok(()) } else { Err(self.closed()) }
     }
 
     fn send_or_evict(&self, mut packet: Packet) {

@@ -1,6 +1,6 @@
 //! The node kinds that come with nanomind, each with its specification beside its implementation.
 
-// mod llm;
+mod llm;
 mod prompt;
 mod stdout;
 mod text_file;
@@ -19,7 +19,7 @@ pub(crate) fn register_all(library: &mut NodeLibrary) -> Result<(), SpecError> {
     library.register(timer::spec(), timer::Timer::new)?;
     library.register(text_file::spec(), text_file::TextFile::new)?;
     library.register(token_embedding::spec(), token_embedding::TokenEmbedding::new)?;
-    // library.register(llm::spec(), llm::Llm::new)?;
+    library.register(llm::spec(), llm::Llm::new)?;
     library.register(stdout::spec(), stdout::Stdout::new)?;
     library.register(text_sink::spec(), text_sink::TextSink::new)
 }

@@ -1,5 +1,5 @@
 //! Whole runs of small graphs with nodes of the tests' own: how they end, restart, drain, cancel and drop.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod endings;
 mod flow;

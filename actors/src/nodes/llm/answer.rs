@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use nanomind_bricks::conversation::Shown;
+use nanomind_bricks::Shown;
 use nanomind_bricks::language::{FinishReason, Generation, Step};
 use nanomind_hal::tabm::SlotReader;
 use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use nanomind_bricks::Sampling;
-use nanomind_bricks::conversation::{ConversationOptions, OnFull};
+use nanomind_bricks::{ConversationOptions, OnFull};
 use nanomind_bricks::language::GenerationOptions;
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::Clock;
