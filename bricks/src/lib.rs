@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod gguf;
+pub mod language;
 mod sampler;
 pub mod store;
 mod tokenizer;

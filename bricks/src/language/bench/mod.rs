@@ -1,0 +1,173 @@
+//! Measures prefill and decode of a model as `llama-bench` does, so that the two compare line by line.
+
+mod record;
+
+use nanomind_hal::{Clock, Lane};
+
+use crate::language::{LanguageModel, Logits, Segment, Sequence, SequenceError, StepError};
+use crate::tokenizer::TokenId;
+
+pub use record::Record;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Reading a prompt of so many random tokens.
+    Prefill(usize),
+    /// Generating so many tokens one by one.
+    Decode(usize),
+}
+
+impl Workload {
+    /// Tokens of one run.
+    pub fn tokens(self) -> usize {
+        match self {
+            Workload::Prefill(tokens) | Workload::Decode(tokens) => tokens,
+        }
+    }
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BenchError {
+    /// No sequence of that length.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// A step failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+/// Times of one workload on one lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// What was measured.
+    pub workload: Workload,
+    /// Threads of the lane.
+    pub threads: usize,
+    /// Positions that are computed at once.
+    pub chunk: usize,
+    /// Nanoseconds of each run.
+    pub samples_ns: Vec<u64>,
+}
+
+impl Measurement {
+    /// Tokens a second of each run.
+    pub fn samples_ts(&self) -> Vec<f64> {
+        self.samples_ns.iter().map(|ns| self.workload.tokens() as f64 * 1e9 / (*ns).max(1) as f64).collect()
+    }
+
+    /// Mean and sample standard deviation of the times, in nanoseconds.
+    pub fn nanoseconds(&self) -> Spread {
+        Spread::of(&self.samples_ns.iter().map(|ns| *ns as f64).collect::<Vec<_>>())
+    }
+
+    /// Mean and sample standard deviation of the speeds, in tokens a second.
+    pub fn tokens_per_second(&self) -> Spread {
+        Spread::of(&self.samples_ts())
+    }
+}
+
+/// Mean and sample standard deviation; the latter is 0 for fewer than two samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Mean of the samples; 0 for none.
+    pub mean: f64,
+    /// Sample standard deviation.
+    pub deviation: f64,
+}
+
+impl Spread {
+    /// The spread of some samples.
+    pub fn of(samples: &[f64]) -> Spread {
+        let count = samples.len() as f64;
+        if samples.is_empty() {
+            return Spread { mean: 0.0, deviation: 0.0 };
+        }
+        let mean = samples.iter().sum::<f64>() / count;
+        let squares: f64 = samples.iter().map(|sample| (sample - mean).powi(2)).sum();
+        Spread { mean, deviation: if samples.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 } }
+    }
+}
+
+/// Runs `workload` once to warm up and then `repetitions` times, each from an empty sequence; `done` is told after
+/// each run. Positions are computed `chunk` at a time.
+pub fn measure(
+    model: &LanguageModel,
+    lane: &Lane,
+    clock: &Clock,
+    workload: Workload,
+    chunk: usize,
+    repetitions: usize,
+    done: &mut dyn FnMut(),
+) -> Result<Measurement, BenchError> {
+    let tokens = random_tokens(workload.tokens(), model.config().vocab);
+    let mut sequence = Sequence::with_chunk(model, tokens.len().max(1), chunk)?;
+    let warm_up = match workload {
+        Workload::Prefill(_) => &tokens[..],
+        // One token touches all weights; the rest would only take time.
+        Workload::Decode(_) => &tokens[..tokens.len().min(1)],
+    };
+    run(model, lane, &mut sequence, workload, warm_up)?;
+    done();
+    let mut samples_ns = Vec::with_capacity(repetitions);
+    for _ in 0..repetitions {
+        sequence.truncate(0);
+        let start = clock.now();
+        run(model, lane, &mut sequence, workload, &tokens)?;
+        samples_ns.push(u64::try_from(clock.now().since(start).as_nanos()).unwrap_or(u64::MAX));
+        done();
+    }
+    Ok(Measurement { workload, threads: lane.threads(), chunk: sequence.chunk(), samples_ns })
+}
+
+fn run(
+    model: &LanguageModel,
+    lane: &Lane,
+    sequence: &mut Sequence,
+    workload: Workload,
+    tokens: &[TokenId],
+) -> Result<(), StepError> {
+    match workload {
+        Workload::Prefill(_) => {
+            model.prefill(lane, sequence, &[Segment::Tokens(tokens)], Logits::Last)?;
+        }
+        Workload::Decode(_) => {
+            for token in tokens {
+                model.decode(lane, sequence, *token)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same random tokens in every run, so that runs compare.
+fn random_tokens(count: usize, vocab: usize) -> Vec<TokenId> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % vocab as u64) as TokenId
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_that_of_a_sample() {
+        assert_eq!(Spread::of(&[2.0, 4.0, 6.0]), Spread { mean: 4.0, deviation: 2.0 });
+        assert_eq!(Spread::of(&[3.0]), Spread { mean: 3.0, deviation: 0.0 });
+        assert_eq!(Spread::of(&[]), Spread { mean: 0.0, deviation: 0.0 });
+    }
+
+    #[test]
+    fn random_tokens_stay_inside_the_vocabulary_and_do_not_change() {
+        let tokens = random_tokens(1000, 7);
+        assert!(tokens.iter().all(|token| *token < 7));
+        assert_eq!(tokens, random_tokens(1000, 7));
+        assert!((0..7).all(|token| tokens.contains(&token)), "every token comes up");
+    }
+}

@@ -1,0 +1,242 @@
+//! The forward pass of one chunk: from the rows of a prompt through every layer to logits, inside one workspace.
+//!
+//! Each row is computed alone: rows are split over tasks, never summed over, so a row's result does not depend on the
+//! chunk that it stands in nor on the number of threads.
+
+use half::f16;
+use nanomind_hal::Lane;
+use nanomind_kernels::{self as kernels, Epilogue, KvView};
+
+use super::config::LanguageConfig;
+use super::kv_cache::KvCache;
+use super::model::LanguageModel;
+use super::segments::{Position, Window};
+use super::weights::{Layer, Linear};
+use super::workspace::Workspace;
+
+/// Rows that one task takes when work on rows is split over a lane.
+const ROWS_PER_TASK: usize = 16;
+
+/// Which rows of a chunk need logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    None,
+    Last,
+    All,
+}
+
+/// One chunk on its way through the model.
+pub(super) struct Pass<'a> {
+    pub(super) model: &'a LanguageModel,
+    pub(super) lane: &'a Lane,
+    pub(super) cache: &'a mut KvCache,
+    pub(super) workspace: &'a mut Workspace,
+    pub(super) window: Window<'a>,
+    /// Position of the first row in the sequence.
+    pub(super) first: usize,
+}
+
+impl Pass<'_> {
+    /// Computes the chunk, fills its positions of the cache, and writes the wanted logits to `logits_at..` of the
+    /// workspace, one `[vocab]` a wanted row.
+    pub(super) fn run(&mut self, wanted: Wanted, logits_at: usize) {
+        let layers = self.model.weights().layers.len();
+        self.workspace.angles.set(self.model.rope(), self.first, self.window.len());
+        self.embed();
+        for index in 0..layers {
+            // The last layer's keys and values are wanted for every row, all else only for rows with logits.
+            let from = match wanted {
+                Wanted::All => 0,
+                _ if index + 1 < layers => 0,
+                Wanted::Last => self.window.len() - 1,
+                Wanted::None => self.window.len(),
+            };
+            self.layer(index, from);
+        }
+        match wanted {
+            Wanted::None => {}
+            Wanted::Last => self.head(self.window.len() - 1, logits_at),
+            Wanted::All => self.head(0, logits_at),
+        }
+    }
+
+    /// Looks the tokens up; rows of a slot stay where they are.
+    fn embed(&mut self) {
+        let (model, window) = (self.model, self.window);
+        let width = model.config().width;
+        for_rows(self.lane, &mut self.workspace.residual[..window.len() * width], width, |index, row| {
+            if let Position::Token(token) = window.get(index) {
+                model.weights().embedding_row(token, row);
+            }
+        });
+    }
+
+    fn layer(&mut self, index: usize, from: usize) {
+        let layer = &self.model.weights().layers[index];
+        self.project_attention_inputs(index, layer);
+        self.store_keys_and_values(index);
+        if from == self.window.len() {
+            return;
+        }
+        self.attend(index, layer, from);
+        self.add_projection(&layer.output, from, index == 0 && self.window.has_rows());
+        self.feed_forward(layer, from);
+    }
+
+    /// Norm, then queries, keys and values of every row.
+    fn project_attention_inputs(&mut self, index: usize, layer: &Layer) {
+        let (lane, isa, window) = (self.lane, self.model.isa(), self.window);
+        let LanguageConfig { width, norm_epsilon, .. } = *self.model.config();
+        let workspace = &mut *self.workspace;
+        let rows = window.len();
+        let matrices = [&layer.query.matrix, &layer.key.matrix, &layer.value.matrix];
+        if index == 0 && window.has_rows() {
+            let residual = &workspace.residual;
+            let normed = &mut workspace.normed[..rows * width];
+            for_rows(lane, normed, width, |row, out| {
+                let input = match window.get(row) {
+                    Position::Row(slot) => slot,
+                    Position::Token(_) => &residual[row * width..(row + 1) * width],
+                };
+                kernels::rms_norm(isa, input, &layer.attention_norm, norm_epsilon, out);
+            });
+            workspace.activations.load_for(lane, normed, &matrices);
+        } else {
+            let residual = &workspace.residual[..rows * width];
+            workspace.activations.load_rms_norm(lane, residual, &layer.attention_norm, norm_epsilon, &matrices);
+        }
+        let query = layer.query.product(&mut workspace.query[..rows * layer.query.matrix.rows()]);
+        let key = layer.key.product(&mut workspace.key[..rows * layer.key.matrix.rows()]);
+        let value = layer.value.product(&mut workspace.value[..rows * layer.value.matrix.rows()]);
+        kernels::matmul_many(lane, &workspace.activations, &mut [query, key, value]);
+    }
+
+    /// Rotates queries and keys, and writes keys and values to their positions of the cache.
+    fn store_keys_and_values(&mut self, index: usize) {
+        let LanguageConfig { heads, kv_heads, head_dim, .. } = *self.model.config();
+        let (lane, isa, first, rows) = (self.lane, self.model.isa(), self.first, self.window.len());
+        let workspace = &mut *self.workspace;
+        let angles = &workspace.angles;
+        for (rows_of, count) in [(&mut workspace.query, heads), (&mut workspace.key, kv_heads)] {
+            let width = count * head_dim;
+            for_tasks(lane, &mut rows_of[..rows * width], width, |row, slice| {
+                kernels::rope(isa, slice, count, head_dim, angles, row);
+            });
+        }
+        let context = self.cache.context();
+        let (keys, values) = self.cache.layer_mut(index);
+        for (cache, rows_of) in [(keys, &workspace.key), (values, &workspace.value)] {
+            let store = |head: usize, cache: &mut [f16]| {
+                for row in 0..rows {
+                    let from = (row * kv_heads + head) * head_dim;
+                    let to = (first + row) * head_dim;
+                    kernels::f32_to_f16(isa, &rows_of[from..from + head_dim], &mut cache[to..to + head_dim]);
+                }
+            };
+            let head_len = context * head_dim;
+            if rows < ROWS_PER_TASK {
+                cache.chunks_mut(head_len).enumerate().for_each(|(head, cache)| store(head, cache));
+            } else {
+                lane.for_each_chunk_mut(cache, head_len, store);
+            }
+        }
+    }
+
+    /// Attention of the rows from `from` on over every position up to their own, loaded for the output projection.
+    fn attend(&mut self, index: usize, layer: &Layer, from: usize) {
+        let LanguageConfig { heads, kv_heads, head_dim, .. } = *self.model.config();
+        let width = heads * head_dim;
+        let rows = self.window.len();
+        let (keys, values) = self.cache.layer(index);
+        let view = KvView::new(keys, values, heads, kv_heads, self.cache.context(), head_dim);
+        kernels::attention(
+            self.lane,
+            self.model.isa(),
+            &self.workspace.query[from * width..rows * width],
+            &view,
+            self.first + from,
+            1.0 / (head_dim as f32).sqrt(),
+            &mut self.workspace.attended[from * width..rows * width],
+        );
+        let attended = &self.workspace.attended[from * width..rows * width];
+        self.workspace.activations.load_for(self.lane, attended, &[&layer.output.matrix]);
+    }
+
+    fn feed_forward(&mut self, layer: &Layer, from: usize) {
+        let lane = self.lane;
+        let LanguageConfig { width, feed_forward, norm_epsilon, .. } = *self.model.config();
+        let workspace = &mut *self.workspace;
+        let rows = self.window.len() - from;
+        let residual = &workspace.residual[from * width..self.window.len() * width];
+        let matrices = [&layer.gate.matrix, &layer.up.matrix];
+        workspace.activations.load_rms_norm(lane, residual, &layer.feed_forward_norm, norm_epsilon, &matrices);
+        let (gate, up) = (&mut workspace.gate[..rows * feed_forward], &mut workspace.up[..rows * feed_forward]);
+        kernels::matmul_many(lane, &workspace.activations, &mut [layer.gate.product(gate), layer.up.product(up)]);
+        workspace.activations.load_silu_mul(lane, gate, up, &[&layer.down.matrix]);
+        self.add_projection(&layer.down, from, false);
+    }
+
+    /// Projects the loaded activations and adds them to the residual of the rows from `from` on. Where rows join from
+    /// their slots, the residual of such a row is the slot's row itself, which is read here for the last time.
+    fn add_projection(&mut self, linear: &Linear, from: usize, joins_slots: bool) {
+        let width = self.model.config().width;
+        let (lane, window) = (self.lane, self.window);
+        let workspace = &mut *self.workspace;
+        let rows = window.len() - from;
+        let residual = &mut workspace.residual[from * width..window.len() * width];
+        if linear.bias.is_none() && !joins_slots {
+            kernels::matmul(lane, &linear.matrix, &workspace.activations, residual, Epilogue::Accumulate);
+            return;
+        }
+        let projected = &mut workspace.normed[..rows * width];
+        kernels::matmul(lane, &linear.matrix, &workspace.activations, projected, linear.epilogue());
+        let projected = &*projected;
+        for_rows(lane, residual, width, |row, out| {
+            let projected = &projected[row * width..(row + 1) * width];
+            match window.get(from + row) {
+                Position::Row(slot) if joins_slots => {
+                    for ((out, slot), projected) in out.iter_mut().zip(slot).zip(projected) {
+                        *out = slot + projected;
+                    }
+                }
+                _ => {
+                    for (out, projected) in out.iter_mut().zip(projected) {
+                        *out += projected;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Final norm and head of the rows from `from` on.
+    fn head(&mut self, from: usize, logits_at: usize) {
+        let (lane, weights) = (self.lane, self.model.weights());
+        let LanguageConfig { width, vocab, norm_epsilon, .. } = *self.model.config();
+        let workspace = &mut *self.workspace;
+        let rows = self.window.len() - from;
+        let residual = &workspace.residual[from * width..self.window.len() * width];
+        let head = &weights.head;
+        workspace.activations.load_rms_norm(lane, residual, &weights.output_norm, norm_epsilon, &[&head.matrix]);
+        let logits = &mut workspace.logits[logits_at..logits_at + rows * vocab];
+        kernels::matmul(lane, &head.matrix, &workspace.activations, logits, head.epilogue());
+    }
+}
+
+/// Calls `work` for each row of `data`, several rows a task.
+fn for_rows(lane: &Lane, data: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    for_tasks(lane, data, width, |first, rows| {
+        for (index, row) in rows.chunks_exact_mut(width).enumerate() {
+            work(first + index, row);
+        }
+    });
+}
+
+/// Calls `work` with the index of its first row for runs of up to [`ROWS_PER_TASK`] rows; few rows stay on this thread.
+fn for_tasks(lane: &Lane, data: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let run = ROWS_PER_TASK * width;
+    if data.len() <= run {
+        work(0, data);
+    } else {
+        lane.for_each_chunk_mut(data, run, |task, rows| work(task * ROWS_PER_TASK, rows));
+    }
+}

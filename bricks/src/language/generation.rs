@@ -1,0 +1,304 @@
+//! One request from prompt to last token: pure, synchronous state that any lane may move on by one step.
+//!
+//! A step takes the state and gives it back, so a step is a job: it may run on another accelerator than the one
+//! before. What is shared (weights, tokenizer) is behind `Arc`; all else is owned.
+
+use std::sync::Arc;
+
+use nanomind_hal::{JobCost, Lane};
+
+use super::error::StepError;
+use super::model::{LanguageModel, Logits};
+use super::segments::{PromptPart, Segment};
+use super::sequence::{HistoryEntry, Sequence};
+use super::stop::{StopMatcher, StopStep};
+use crate::sampler::{Sampler, Sampling};
+use crate::tokenizer::{StreamDecoder, TokenId, Tokenizer};
+
+/// What a request asks of the model.
+#[derive(Debug, Clone)]
+pub struct GenerationOptions {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Tokens to generate at most; at least 1.
+    pub max_tokens: usize,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// Go on after end-of-text tokens, as benchmarks do.
+    pub ignore_end: bool,
+    /// What the first token begins.
+    pub opening: Opening,
+}
+
+/// What the first token of an answer begins; decides whether SentencePiece's leading space belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Opening {
+    /// A text of its own, such as an assistant's turn.
+    #[default]
+    Answer,
+    /// The rest of the text that the prompt began.
+    Continuation,
+}
+
+impl Default for GenerationOptions {
+    fn default() -> GenerationOptions {
+        GenerationOptions {
+            sampling: Sampling::default(),
+            max_tokens: 512,
+            stop: Vec::new(),
+            ignore_end: false,
+            opening: Opening::default(),
+        }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model chose a token that ends the text.
+    EndOfText,
+    /// A stop text appeared.
+    Stop,
+    /// As many tokens as were asked for.
+    MaxTokens,
+    /// No position is free for another token.
+    ContextFull,
+}
+
+/// How far the prompt has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Positions of the prompt that are in the cache, reused ones included.
+    pub done: usize,
+    /// Positions of the prompt.
+    pub total: usize,
+}
+
+impl Progress {
+    /// Whether the whole prompt has been read.
+    pub fn is_complete(self) -> bool {
+        self.done == self.total
+    }
+}
+
+/// What one decode step gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The token that was chosen; `None` when the answer had ended before.
+    pub token: Option<TokenId>,
+    /// Text that is now certain to belong to the answer; often empty.
+    pub text_delta: String,
+    /// Why the answer has ended, if it has.
+    pub finished: Option<FinishReason>,
+}
+
+/// Counts of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Positions of the prompt.
+    pub prompt: usize,
+    /// Of these, positions that were in the cache already.
+    pub reused: usize,
+    /// Tokens chosen, a final end-of-text token included.
+    pub generated: usize,
+}
+
+/// The state of one request.
+pub struct Generation {
+    model: Arc<LanguageModel>,
+    tokenizer: Arc<Tokenizer>,
+    sequence: Sequence,
+    /// What is left of the prompt; `read` positions of it are in the cache.
+    prompt: Vec<PromptPart>,
+    read: usize,
+    sampler: Sampler,
+    stop: StopMatcher,
+    decoder: StreamDecoder,
+    /// The last token chosen, not yet read by the model.
+    pending: Option<TokenId>,
+    text: String,
+    counters: Counters,
+    max_tokens: usize,
+    ignore_end: bool,
+    finished: Option<FinishReason>,
+}
+
+impl Generation {
+    /// A request that continues `sequence` with `prompt`. Of the prompt, everything was checked when this returns: no
+    /// later step fails. On error the sequence comes back unchanged.
+    pub fn new(
+        model: Arc<LanguageModel>,
+        tokenizer: Arc<Tokenizer>,
+        sequence: Sequence,
+        prompt: Vec<PromptPart>,
+        options: &GenerationOptions,
+    ) -> Result<Generation, Box<(StepError, Sequence)>> {
+        let segments: Vec<Segment<'_>> = prompt.iter().map(PromptPart::as_segment).collect();
+        if let Err(error) = model.check(&sequence, &segments) {
+            return Err(Box::new((error, sequence)));
+        }
+        let mut sampler = Sampler::new(options.sampling.clone());
+        for entry in sequence.history() {
+            if let HistoryEntry::Token(token) = entry {
+                sampler.accept(*token);
+            }
+        }
+        for part in &prompt {
+            if let PromptPart::Tokens(tokens) = part {
+                tokens.iter().for_each(|token| sampler.accept(*token));
+            }
+        }
+        let reused = sequence.len();
+        let counters = Counters { prompt: reused + super::segments::total(&segments), reused, generated: 0 };
+        Ok(Generation {
+            decoder: match options.opening {
+                Opening::Answer => StreamDecoder::new(tokenizer.clone()),
+                Opening::Continuation => StreamDecoder::continuing(tokenizer.clone()),
+            },
+            stop: StopMatcher::new(&options.stop),
+            max_tokens: options.max_tokens.max(1),
+            ignore_end: options.ignore_end,
+            read: 0,
+            pending: None,
+            text: String::new(),
+            finished: None,
+            model,
+            tokenizer,
+            sequence,
+            prompt,
+            sampler,
+            counters,
+        })
+    }
+
+    /// Reads up to `max_tokens` more positions of the prompt (at least one). The logits of its last position come
+    /// with the chunk that completes it.
+    pub fn prefill_chunk(mut self, lane: &Lane, max_tokens: usize) -> (Generation, Progress) {
+        let left = self.counters.prompt - self.counters.reused - self.read;
+        let len = left.min(max_tokens.max(1));
+        if len > 0 {
+            let segments: Vec<Segment<'_>> = self.prompt.iter().map(PromptPart::as_segment).collect();
+            let logits = if len == left { Logits::Last } else { Logits::None };
+            self.model.read(lane, &mut self.sequence, &segments, self.read, len, logits);
+            self.read += len;
+        }
+        let progress = self.progress();
+        if progress.is_complete() {
+            // Slots of the prompt go back to their pool as soon as they are read.
+            self.prompt.clear();
+        }
+        (self, progress)
+    }
+
+    /// Chooses the next token, after reading the one chosen before. The first call after the prompt only chooses.
+    /// Reads what is left of the prompt first, if anything is.
+    pub fn decode(mut self, lane: &Lane) -> (Generation, Step) {
+        if let Some(reason) = self.finished {
+            return (self, Step { token: None, text_delta: String::new(), finished: Some(reason) });
+        }
+        if !self.progress().is_complete() {
+            (self, _) = self.prefill_chunk(lane, usize::MAX);
+        }
+        if let Some(token) = self.pending {
+            if self.sequence.remaining() == 0 {
+                let text_delta = self.finish(FinishReason::ContextFull);
+                return (self, Step { token: None, text_delta, finished: Some(FinishReason::ContextFull) });
+            }
+            self.model.read(lane, &mut self.sequence, &[Segment::Tokens(&[token])], 0, 1, Logits::Last);
+        }
+        let token = self.sampler.sample(self.sequence.logits_mut());
+        self.sampler.accept(token);
+        self.pending = Some(token);
+        self.counters.generated += 1;
+        let step = self.take(token);
+        (self, step)
+    }
+
+    /// Turns a chosen token into text, and ends the answer where it ends.
+    fn take(&mut self, token: TokenId) -> Step {
+        let text_delta = if self.tokenizer.is_end(token) && !self.ignore_end {
+            self.finish(FinishReason::EndOfText)
+        } else {
+            let piece = self.decoder.push(token);
+            let mut text = self.show(&piece);
+            if self.finished.is_none() && self.counters.generated >= self.max_tokens {
+                text.push_str(&self.finish(FinishReason::MaxTokens));
+            }
+            text
+        };
+        Step { token: Some(token), text_delta, finished: self.finished }
+    }
+
+    /// Passes a piece through the stop matcher and adds what is certain to the answer.
+    fn show(&mut self, piece: &str) -> String {
+        let StopStep { text, stopped } = self.stop.push(piece);
+        if stopped {
+            self.finished = Some(FinishReason::Stop);
+        }
+        self.text.push_str(&text);
+        text
+    }
+
+    /// Ends the answer and gives the text that was held back; a stop text that this completes is the reason instead.
+    fn finish(&mut self, reason: FinishReason) -> String {
+        let rest = self.decoder.finish();
+        let mut text = self.show(&rest);
+        if self.finished.is_none() {
+            let held = self.stop.finish();
+            self.text.push_str(&held);
+            text.push_str(&held);
+            self.finished = Some(reason);
+        }
+        text
+    }
+
+    /// How far the prompt has been read.
+    pub fn progress(&self) -> Progress {
+        Progress { done: self.counters.reused + self.read, total: self.counters.prompt }
+    }
+
+    /// Whether the answer has ended, and why.
+    pub fn finished(&self) -> Option<FinishReason> {
+        self.finished
+    }
+
+    /// The answer so far, without text that is held back.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Counts so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The model that answers.
+    pub fn model(&self) -> &Arc<LanguageModel> {
+        &self.model
+    }
+
+    /// The positions read so far.
+    pub fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    /// What the next prefill chunk of up to `max_tokens` positions will cost.
+    pub fn prefill_cost(&self, max_tokens: usize) -> JobCost {
+        let left = self.counters.prompt - self.counters.reused - self.read;
+        self.model.cost().prefill(left.min(max_tokens.max(1)), self.sequence.len())
+    }
+
+    /// What the next decode step will cost; the first one only chooses a token.
+    pub fn decode_cost(&self) -> JobCost {
+        match self.pending {
+            Some(_) => self.model.cost().decode(self.sequence.len()),
+            None => self.model.cost().prefill(0, 0),
+        }
+    }
+
+    /// Ends the request at whatever point and gives the sequence back. It holds the prompt as far as it was read and
+    /// the tokens that were read back; truncate it to forget more.
+    pub fn into_sequence(self) -> Sequence {
+        self.sequence
+    }
+}

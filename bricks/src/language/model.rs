@@ -1,0 +1,222 @@
+//! A language model: immutable weights and the steps that move a sequence forward.
+
+use std::sync::Arc;
+
+use nanomind_hal::Lane;
+use nanomind_hal::tabm::{ElementType, SlotGeometry};
+use nanomind_kernels::{Isa, RopeTable};
+
+use super::config::LanguageConfig;
+use super::cost::CostModel;
+use super::error::{ModelError, StepError};
+use super::forward::{Pass, Wanted};
+use super::segments::{Segment, Window, total};
+use super::sequence::Sequence;
+use super::weights::{LoadProgress, Weights};
+use crate::gguf::Gguf;
+use crate::tokenizer::TokenId;
+
+/// Which positions of a prefill get logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logits {
+    /// No position: more of the prompt follows.
+    None,
+    /// The last position.
+    Last,
+    /// Every position.
+    All,
+}
+
+/// Immutable weights and configuration, packed for one instruction set; shared by all sequences and lanes.
+pub struct LanguageModel {
+    config: LanguageConfig,
+    isa: Isa,
+    weights: Weights,
+    rope: RopeTable,
+    file: String,
+    cost: CostModel,
+}
+
+impl LanguageModel {
+    /// Loads and packs a model. Only an embedding table that the head does not share stays in the mapped file.
+    pub fn load(
+        gguf: &Arc<Gguf>,
+        isa: Isa,
+        lane: &Lane,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<LanguageModel, ModelError> {
+        let config = LanguageConfig::from_gguf(gguf)?;
+        let weights = Weights::load(gguf, &config, isa, lane, progress)?;
+        let rope = rope_table(&config, weights.rope_factors.as_deref());
+        let cost = CostModel::new(&config, &weights);
+        Ok(LanguageModel { config, isa, weights, rope, file: gguf.file().to_owned(), cost })
+    }
+
+    /// The hyperparameters.
+    pub fn config(&self) -> &LanguageConfig {
+        &self.config
+    }
+
+    /// The instruction set that the weights are packed for.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The file that the model came from, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Number of weights in the file.
+    pub fn parameters(&self) -> u64 {
+        self.weights.parameters
+    }
+
+    /// Architecture, number of weights and the format of most of them: `llama 134.5M Q4_1`.
+    pub fn summary(&self) -> String {
+        let count = self.parameters() as f64;
+        let count = if count < 1e9 { format!("{:.1}M", count / 1e6) } else { format!("{:.2}B", count / 1e9) };
+        format!("{} {count} {}", self.config.architecture, self.weights.main_format().name())
+    }
+
+    /// Bytes of all tensors in the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.weights.file_bytes
+    }
+
+    /// Bytes that the packed weights take.
+    pub fn packed_bytes(&self) -> u64 {
+        let head = self.weights.head.matrix.packed_bytes() as u64;
+        head + self.weights.linears().map(|linear| linear.matrix.packed_bytes() as u64).sum::<u64>()
+    }
+
+    /// Whether the head shares the embedding table.
+    pub fn is_tied(&self) -> bool {
+        self.weights.is_tied()
+    }
+
+    /// What its steps cost.
+    pub fn cost(&self) -> CostModel {
+        self.cost
+    }
+
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(super) fn rope(&self) -> &RopeTable {
+        &self.rope
+    }
+
+    /// Checks that `segments` can be read next by `sequence`: tokens and widths known, room enough.
+    pub fn check(&self, sequence: &Sequence, segments: &[Segment<'_>]) -> Result<(), StepError> {
+        if sequence.kv_geometry() != self.config.kv_geometry() || sequence.width() != self.config.width {
+            return Err(StepError::OtherModel);
+        }
+        segments.iter().try_for_each(|segment| self.check_segment(segment))?;
+        match total(segments) {
+            0 => Err(StepError::EmptyPrompt),
+            needed if needed > sequence.remaining() => {
+                Err(StepError::ContextFull { needed, free: sequence.remaining(), context: sequence.context() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_segment(&self, segment: &Segment<'_>) -> Result<(), StepError> {
+        let LanguageConfig { width, vocab, .. } = self.config;
+        match segment {
+            Segment::Tokens(tokens) => match tokens.iter().find(|token| **token as usize >= vocab) {
+                Some(&token) => Err(StepError::UnknownToken { token, vocab }),
+                None => Ok(()),
+            },
+            Segment::Rows(rows) => match rows.geometry() {
+                SlotGeometry { element: ElementType::F32, width: found, .. } if found == width => Ok(()),
+                SlotGeometry { element: ElementType::F32, width: found, .. } => {
+                    Err(StepError::RowWidth { expected: width, found })
+                }
+                SlotGeometry { element: found, .. } => Err(StepError::RowElement { found }),
+            },
+        }
+    }
+
+    /// Reads `segments` in chunks of the sequence's workspace. Returns the logits asked for: empty, `[vocab]` of the
+    /// last position, or `[positions, vocab]`.
+    pub fn prefill<'s>(
+        &self,
+        lane: &Lane,
+        sequence: &'s mut Sequence,
+        segments: &[Segment<'_>],
+        logits: Logits,
+    ) -> Result<&'s [f32], StepError> {
+        self.check(sequence, segments)?;
+        let total = total(segments);
+        self.read(lane, sequence, segments, 0, total, logits);
+        let rows = match logits {
+            Logits::None => 0,
+            Logits::Last => 1,
+            Logits::All => total,
+        };
+        Ok(&sequence.logits()[..rows * self.config.vocab])
+    }
+
+    /// Reads positions `skip..skip + len` of `segments`, all of which were checked.
+    pub(super) fn read(
+        &self,
+        lane: &Lane,
+        sequence: &mut Sequence,
+        segments: &[Segment<'_>],
+        skip: usize,
+        len: usize,
+        logits: Logits,
+    ) {
+        let vocab = self.config.vocab;
+        sequence.workspace.logits.resize(if logits == Logits::All { len * vocab } else { vocab }, 0.0);
+        let mut done = 0;
+        while done < len {
+            let chunk = sequence.chunk().min(len - done);
+            let (wanted, logits_at) = match logits {
+                Logits::All => (Wanted::All, done * vocab),
+                Logits::Last if done + chunk == len => (Wanted::Last, 0),
+                _ => (Wanted::None, 0),
+            };
+            let window = Window::new(segments, skip + done, chunk);
+            let first = sequence.len();
+            let Sequence { cache, workspace, .. } = sequence;
+            Pass { model: self, lane, cache, workspace, window, first }.run(wanted, logits_at);
+            sequence.append(window);
+            done += chunk;
+        }
+    }
+
+    /// Reads one token and returns the logits `[vocab]` of what follows it.
+    pub fn decode<'s>(&self, lane: &Lane, sequence: &'s mut Sequence, token: TokenId) -> Result<&'s [f32], StepError> {
+        self.prefill(lane, sequence, &[Segment::Tokens(&[token])], Logits::Last)
+    }
+
+    /// Writes the embedding row of each token to `out`, `[tokens, width]`. An unknown token is an error and nothing
+    /// is written.
+    pub fn embed(&self, tokens: &[TokenId], out: &mut [f32]) -> Result<(), StepError> {
+        let LanguageConfig { width, vocab, .. } = self.config;
+        if let Some(&token) = tokens.iter().find(|token| **token as usize >= vocab) {
+            return Err(StepError::UnknownToken { token, vocab });
+        }
+        if out.len() != tokens.len() * width {
+            return Err(StepError::RowWidth { expected: width, found: out.len() / tokens.len().max(1) });
+        }
+        for (token, row) in tokens.iter().zip(out.chunks_exact_mut(width)) {
+            self.weights.embedding_row(*token, row);
+        }
+        Ok(())
+    }
+}
+
+/// The RoPE frequencies: scaling every position is the same as dividing every frequency.
+fn rope_table(config: &LanguageConfig, factors: Option<&[f32]>) -> RopeTable {
+    let LanguageConfig { architecture, rope_dim, rope_base, rope_scale, .. } = *config;
+    let factors: Vec<f32> = match factors {
+        Some(factors) => factors.iter().map(|factor| factor * rope_scale).collect(),
+        None => vec![rope_scale; rope_dim / 2],
+    };
+    RopeTable::new(architecture.rope_layout(), rope_dim, rope_base, Some(&factors))
+}

@@ -1,0 +1,100 @@
+//! What a prefill reads: token ids, and embedding rows that stay in the slot of their producer.
+
+use nanomind_hal::tabm::SlotReader;
+
+use crate::tokenizer::TokenId;
+
+/// A run of positions of a prompt.
+#[derive(Clone, Copy)]
+pub enum Segment<'a> {
+    /// Token ids, looked up in the embedding table of the model.
+    Tokens(&'a [TokenId]),
+    /// Embedding rows, read in place; no byte of them is moved without arithmetic.
+    Rows(&'a SlotReader),
+}
+
+impl Segment<'_> {
+    /// Positions that this segment takes.
+    pub fn len(&self) -> usize {
+        match self {
+            Segment::Tokens(tokens) => tokens.len(),
+            Segment::Rows(rows) => rows.tokens(),
+        }
+    }
+
+    /// Whether this segment takes no position.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Positions of all `segments` together.
+pub(super) fn total(segments: &[Segment<'_>]) -> usize {
+    segments.iter().map(Segment::len).sum()
+}
+
+/// One position of a chunk.
+#[derive(Clone, Copy)]
+pub(super) enum Position<'a> {
+    Token(TokenId),
+    Row(&'a [f32]),
+}
+
+/// The positions of a chunk: a window on a list of segments.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'a> {
+    segments: &'a [Segment<'a>],
+    skip: usize,
+    len: usize,
+}
+
+impl<'a> Window<'a> {
+    /// `len` positions from position `skip` of `segments`, which must hold them.
+    pub(super) fn new(segments: &'a [Segment<'a>], skip: usize, len: usize) -> Window<'a> {
+        debug_assert!(skip + len <= total(segments), "window {skip}+{len} of {} positions", total(segments));
+        Window { segments, skip, len }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether any segment that the window looks at holds embedding rows.
+    pub(super) fn has_rows(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Rows(_)))
+    }
+
+    /// Position `index` of the window.
+    pub(super) fn get(&self, index: usize) -> Position<'a> {
+        let mut index = self.skip + index;
+        for segment in self.segments {
+            if index < segment.len() {
+                return match segment {
+                    Segment::Tokens(tokens) => Position::Token(tokens[index]),
+                    Segment::Rows(rows) => Position::Row(rows.row(index)),
+                };
+            }
+            index -= segment.len();
+        }
+        unreachable!("a window lies inside its segments")
+    }
+}
+
+/// A segment that owns what it names, as a request holds it while it waits.
+#[derive(Clone)]
+pub enum PromptPart {
+    /// Token ids.
+    Tokens(Vec<TokenId>),
+    /// Embedding rows in their producer's slot.
+    Rows(SlotReader),
+}
+
+impl PromptPart {
+    /// This part as a borrowed segment.
+    pub fn as_segment(&self) -> Segment<'_> {
+        match self {
+            PromptPart::Tokens(tokens) => Segment::Tokens(tokens),
+            PromptPart::Rows(rows) => Segment::Rows(rows),
+        }
+    }
+}

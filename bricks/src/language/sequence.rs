@@ -1,0 +1,186 @@
+//! One sequence of positions: its key-value cache, what it has read, and the workspace in which it computes.
+
+use super::config::LanguageConfig;
+use super::interchange::{KvError, KvInterchange, KvRange};
+use super::kv_cache::{KvCache, KvGeometry};
+use super::model::LanguageModel;
+use super::segments::{Position, Window};
+use super::workspace::Workspace;
+use crate::tokenizer::TokenId;
+
+/// Positions that are computed at once unless the caller says otherwise.
+pub const DEFAULT_CHUNK: usize = 256;
+
+/// Why a sequence could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SequenceError {
+    /// No position fits.
+    #[error("context of {context} and chunk of {chunk} positions: expected both to be at least 1")]
+    Empty {
+        /// Positions asked for.
+        context: usize,
+        /// Chunk asked for.
+        chunk: usize,
+    },
+    /// The model was not trained on so long a context.
+    #[error("context of {asked} positions: expected at most the model's {trained}")]
+    ContextTooLong {
+        /// Positions asked for.
+        asked: usize,
+        /// Positions of the model.
+        trained: usize,
+    },
+    /// The cache or the workspace does not fit into memory.
+    #[error(
+        "context of {context} positions needs {bytes} bytes of key-value cache and workspace, which the system refuses"
+    )]
+    OutOfMemory {
+        /// Positions asked for.
+        context: usize,
+        /// Bytes that they take.
+        bytes: u64,
+    },
+}
+
+/// What stands at a position of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryEntry {
+    /// A token.
+    Token(TokenId),
+    /// An embedding row, which nothing can be compared with.
+    Row,
+}
+
+/// The state of one sequence. It belongs to the model that it was made for; any lane may compute its next step.
+pub struct Sequence {
+    pub(super) cache: KvCache,
+    pub(super) workspace: Workspace,
+    history: Vec<HistoryEntry>,
+    chunk: usize,
+    width: usize,
+}
+
+impl Sequence {
+    /// A sequence of up to `context` positions, computed in chunks of up to [`DEFAULT_CHUNK`].
+    pub fn new(model: &LanguageModel, context: usize) -> Result<Sequence, SequenceError> {
+        Sequence::with_chunk(model, context, DEFAULT_CHUNK)
+    }
+
+    /// As [`Sequence::new`] with a workspace for chunks of up to `chunk` positions.
+    pub fn with_chunk(model: &LanguageModel, context: usize, chunk: usize) -> Result<Sequence, SequenceError> {
+        let config = model.config();
+        if context == 0 || chunk == 0 {
+            return Err(SequenceError::Empty { context, chunk });
+        }
+        if context > config.context_length {
+            return Err(SequenceError::ContextTooLong { asked: context, trained: config.context_length });
+        }
+        let chunk = chunk.min(context);
+        let refused = || SequenceError::OutOfMemory { context, bytes: memory_bytes(config, context, chunk) };
+        let cache = KvCache::new(config.kv_geometry(), context).ok_or_else(refused)?;
+        let workspace = Workspace::new(config, model.isa(), chunk).ok_or_else(refused)?;
+        let mut history = Vec::new();
+        history.try_reserve_exact(context).map_err(|_| refused())?;
+        Ok(Sequence { cache, workspace, history, chunk, width: config.width })
+    }
+
+    /// Positions read so far.
+    pub fn len(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Whether nothing has been read.
+    pub fn is_empty(&self) -> bool {
+        self.history.is_empty()
+    }
+
+    /// Positions that fit.
+    pub fn context(&self) -> usize {
+        self.cache.context()
+    }
+
+    /// Positions still free.
+    pub fn remaining(&self) -> usize {
+        self.context() - self.len()
+    }
+
+    /// Positions that are computed at once.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// What stands at each position.
+    pub fn history(&self) -> &[HistoryEntry] {
+        &self.history
+    }
+
+    /// Bytes of address space that the key-value cache takes when full.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Forgets every position from `position` on; does nothing when there are none.
+    pub fn truncate(&mut self, position: usize) {
+        self.history.truncate(position);
+    }
+
+    /// How many leading positions hold exactly the first of `tokens`: what a prompt need not compute again.
+    pub fn common_prefix(&self, tokens: &[TokenId]) -> usize {
+        self.history.iter().zip(tokens).take_while(|(entry, token)| **entry == HistoryEntry::Token(**token)).count()
+    }
+
+    /// The logits of the last step that asked for them, `[vocab]` (or `[tokens, vocab]` after a prefill of all).
+    pub fn logits(&self) -> &[f32] {
+        &self.workspace.logits
+    }
+
+    /// As [`Sequence::logits`], for samplers that work in place.
+    pub fn logits_mut(&mut self) -> &mut [f32] {
+        &mut self.workspace.logits
+    }
+
+    /// The shape of the key-value cache.
+    pub fn kv_geometry(&self) -> KvGeometry {
+        self.cache.geometry()
+    }
+
+    /// Copies part of the key-value state out, in canonical form.
+    pub fn export_kv(&self, range: KvRange) -> Result<KvInterchange, KvError> {
+        KvInterchange::export(&self.cache, range, self.len())
+    }
+
+    /// Writes key-value state into its place. Positions become part of the sequence only by [`Sequence::adopt`].
+    pub fn import_kv(&mut self, state: &KvInterchange) -> Result<(), KvError> {
+        state.import(&mut self.cache)
+    }
+
+    /// Declares that the cache now holds `history`, after all of its key-value state was imported.
+    pub fn adopt(&mut self, history: &[HistoryEntry]) -> Result<(), KvError> {
+        if history.len() > self.context() {
+            return Err(KvError::OutOfRange { axis: "positions", start: 0, end: history.len(), limit: self.context() });
+        }
+        self.history.clear();
+        self.history.extend_from_slice(history);
+        Ok(())
+    }
+
+    /// Records that the positions of `window` were computed.
+    pub(super) fn append(&mut self, window: Window<'_>) {
+        self.history.extend((0..window.len()).map(|index| match window.get(index) {
+            Position::Token(token) => HistoryEntry::Token(token),
+            Position::Row(_) => HistoryEntry::Row,
+        }));
+    }
+
+    /// Width of the model that this was made for.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+}
+
+/// Bytes that a sequence takes when its context is full: key-value cache and workspace.
+pub fn memory_bytes(config: &LanguageConfig, context: usize, chunk: usize) -> u64 {
+    let cache = config.kv_geometry().position_bytes() as u64 * context as u64;
+    let row = 2 * config.width + 2 * (config.heads + config.kv_heads) * config.head_dim + 2 * config.feed_forward;
+    cache + 4 * (row as u64 * chunk as u64 + config.vocab as u64)
+}

@@ -1,0 +1,10 @@
+//! Language models through their public face: against other implementations, and against themselves.
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+mod generation;
+mod interchange;
+mod invariance;
+mod reference;
+mod slots;
+mod smollm2;
