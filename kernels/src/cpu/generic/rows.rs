@@ -95,14 +95,13 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// The error function within 5e-7, by the rational approximation that Eigen uses on |x| ≤ 4.
+/// The error function within 5e-7, by the rational approximation that Eigen uses on |x| ≤ 4; ±1 beyond.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
-    let x = if x > 4.0 { 4.0 } else { x };
-    let x = if x < -4.0 { -4.0 } else { x };
     let square = x * x;
     let mut above = -2.726_142_3e-10;
-    for coefficient in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_9e-3, -1.609_603_3e-2]
+    for coefficient in
+        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_9e-3, -1.609_603_3e-2]
     {
         above = above * square + coefficient;
     }
@@ -110,7 +109,9 @@ fn erf(x: f32) -> f32 {
     for coefficient in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2] {
         below = below * square + coefficient;
     }
-    x * above / below
+    let inside = x * above / below;
+    let lower = if x < -4.0 { -1.0 } else { inside };
+    if x > 4.0 { 1.0 } else { lower }
 }
 
 /// What a row is multiplied by to have a root mean square of one.
