@@ -11,6 +11,7 @@ mod cpu;
 #[allow(unsafe_code)]
 mod memory;
 mod power;
+mod probe;
 mod sync;
 
 pub use accelerator::{
@@ -26,3 +27,4 @@ pub use power::{
     EnergyMeter, MeterReading, StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, energy_meters,
     thermal_zones,
 };
+pub use probe::{Finding, FindingKind, Lack, probe};
