@@ -22,6 +22,8 @@ struct Case {
     queries: Vec<f32>,
     keys: Vec<f16>,
     values: Vec<f16>,
+    /// Keys and values in double precision.
+    wide: [Vec<f64>; 2],
     capacity: usize,
 }
 
@@ -42,7 +44,8 @@ impl Case {
         };
         let (keys, values) = (cache(2.0), cache(1.0));
         let queries = random.floats(shape.tokens * shape.heads * shape.head_dim);
-        Case { shape, queries, keys, values, capacity }
+        let wide = [&keys, &values].map(|cache| cache.iter().map(|value| value.to_f64()).collect());
+        Case { shape, queries, keys, values, wide, capacity }
     }
 
     fn scale(&self) -> f32 {
@@ -67,14 +70,11 @@ impl Case {
         let query = &self.queries[(token * heads + head) * head_dim..][..head_dim];
         let at = head / (heads / kv_heads) * self.capacity * head_dim;
         let seen = first + token + 1;
-        let row = |cache: &[f16], position: usize| -> Vec<f64> {
-            cache[at + position * head_dim..][..head_dim].iter().map(|value| value.to_f64()).collect()
-        };
+        let [keys, values] = self.wide.each_ref().map(|cache| &cache[at..at + seen * head_dim]);
         let mut scores = Vec::new();
         let mut largest_sum = 0f64;
-        for position in 0..seen {
-            let key = row(&self.keys, position);
-            let products = || query.iter().zip(&key).map(|(q, k)| f64::from(*q) * f64::from(self.scale()) * k);
+        for key in keys.chunks_exact(head_dim) {
+            let products = || query.iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(self.scale()) * k);
             scores.push(products().sum::<f64>());
             largest_sum = largest_sum.max(products().map(f64::abs).sum());
         }
@@ -85,7 +85,7 @@ impl Case {
         let relative = rounding * (2.0 * (head_dim + 2) as f64 * largest_sum + 2.0 * seen as f64 + 32.0);
         (0..head_dim)
             .map(|d| {
-                let terms = || weights.iter().enumerate().map(|(p, w)| w / sum * row(&self.values, p)[d]);
+                let terms = || weights.iter().zip(values.chunks_exact(head_dim)).map(|(w, row)| w / sum * row[d]);
                 (terms().sum(), relative * terms().map(f64::abs).sum::<f64>() + 1e-7)
             })
             .collect()

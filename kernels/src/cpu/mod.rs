@@ -10,6 +10,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod generic;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod product;
 mod vector;
@@ -52,6 +54,12 @@ pub(crate) fn run<O: Op>(isa: Isa, op: O) -> O::Output {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the instruction set is available.
         Isa::Avx512Vnni => unsafe { avx512::run(op) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the instruction set is available.
+        Isa::NeonDot => unsafe { neon::run(op) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the instruction set is available.
+        Isa::NeonI8mm => unsafe { neon::run_i8mm(op) },
         _ => portable::run(op),
     }
 }

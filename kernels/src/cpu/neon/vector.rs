@@ -1,0 +1,275 @@
+//! The vector of AArch64: two registers of 4 lanes. The dot products and the half-precision conversions are assembly,
+//! as their intrinsics are not stable.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use crate::activations::HIGH_BITS;
+use crate::cpu::vector::Vector;
+
+/// Eight lanes of NEON.
+///
+/// `sdot` multiplies signed bytes: codes below 64 are that already, and 8-bit codes become so (their zero is 128) by
+/// turning their highest bit. `usdot` (`I8MM`) takes codes as they are.
+pub(crate) struct Neon<const I8MM: bool>;
+
+/// Each lane of `sums` plus the products of its 4 signed codes with the 4 activations.
+#[inline(always)]
+unsafe fn sdot(sums: int32x4_t, codes: uint8x16_t, activations: int8x16_t) -> int32x4_t {
+    let mut out = sums;
+    // SAFETY: the instruction reads and writes registers only, and the caller has the feature.
+    unsafe {
+        asm!(
+            "sdot {out:v}.4s, {codes:v}.16b, {activations:v}.16b",
+            out = inout(vreg) out,
+            codes = in(vreg) codes,
+            activations = in(vreg) activations,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    out
+}
+
+/// Each lane of `sums` plus the products of its 4 unsigned codes with the 4 activations.
+#[inline(always)]
+unsafe fn usdot(sums: int32x4_t, codes: uint8x16_t, activations: int8x16_t) -> int32x4_t {
+    let mut out = sums;
+    // SAFETY: the instruction reads and writes registers only, and the caller has the feature.
+    unsafe {
+        asm!(
+            "usdot {out:v}.4s, {codes:v}.16b, {activations:v}.16b",
+            out = inout(vreg) out,
+            codes = in(vreg) codes,
+            activations = in(vreg) activations,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    out
+}
+
+/// Four half-precision values, widened.
+#[inline(always)]
+unsafe fn widen(halves: uint16x4_t) -> float32x4_t {
+    let out: float32x4_t;
+    // SAFETY: the instruction reads and writes registers only; every AArch64 machine has it.
+    unsafe {
+        asm!(
+            "fcvtl {out:v}.4s, {halves:v}.4h",
+            out = lateout(vreg) out,
+            halves = in(vreg) halves,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    out
+}
+
+/// Four values, rounded to half precision.
+#[inline(always)]
+unsafe fn narrow(values: float32x4_t) -> uint16x4_t {
+    let out: uint16x4_t;
+    // SAFETY: the instruction reads and writes registers only; every AArch64 machine has it.
+    unsafe {
+        asm!(
+            "fcvtn {out:v}.4h, {values:v}.4s",
+            out = lateout(vreg) out,
+            values = in(vreg) values,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    out
+}
+
+// SAFETY: the instructions are those that `super::run` and, with `I8MM`, `super::run_i8mm` enable; every function is
+// inlined into them.
+unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
+    const LANES: usize = 8;
+    type Codes = [uint8x16_t; 2];
+    type Sums = [int32x4_t; 2];
+    type Floats = [float32x4_t; 2];
+
+    #[inline(always)]
+    unsafe fn codes(from: *const u8) -> Self::Codes {
+        // SAFETY: the caller lends 32 bytes.
+        unsafe { [vld1q_u8(from), vld1q_u8(from.add(16))] }
+    }
+
+    #[inline(always)]
+    unsafe fn low(codes: Self::Codes) -> Self::Codes {
+        // SAFETY: the caller has the features.
+        unsafe {
+            let nibble = vdupq_n_u8(15);
+            [vandq_u8(codes[0], nibble), vandq_u8(codes[1], nibble)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn high(codes: Self::Codes) -> Self::Codes {
+        // SAFETY: the caller has the features.
+        unsafe { [vshrq_n_u8::<4>(codes[0]), vshrq_n_u8::<4>(codes[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn no_sums() -> Self::Sums {
+        // SAFETY: the caller has the features.
+        unsafe { [vdupq_n_s32(0); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const BITS: u32>(sums: Self::Sums, codes: Self::Codes, activations: *const i8) -> Self::Sums {
+        // SAFETY: the caller has the features and lends four activations.
+        unsafe {
+            let activations = vreinterpretq_s8_s32(vdupq_n_s32(activations.cast::<i32>().read_unaligned()));
+            if I8MM {
+                return [usdot(sums[0], codes[0], activations), usdot(sums[1], codes[1], activations)];
+            }
+            let mut codes = codes;
+            if BITS == 8 {
+                let sign = vdupq_n_u8(0x80);
+                codes = [veorq_u8(codes[0], sign), veorq_u8(codes[1], sign)];
+            }
+            [sdot(sums[0], codes[0], activations), sdot(sums[1], codes[1], activations)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        negated_sum: *const i32,
+    ) -> Self::Floats {
+        // SAFETY: the caller has the features and lends one value.
+        unsafe {
+            let mut out = [vdupq_n_f32(0.0); 2];
+            for (half, out) in out.iter_mut().enumerate() {
+                let mut sums = vaddq_s32(vshlq_n_s32::<{ HIGH_BITS as i32 }>(high[half]), low[half]);
+                // Without I8MM, 8-bit codes have lost their zero already.
+                if ZERO > 0 && (I8MM || BITS < 8) {
+                    sums = vaddq_s32(sums, vdupq_n_s32(negated_sum.read_unaligned() << ZERO));
+                }
+                *out = vcvtq_f32_s32(sums);
+            }
+            out
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { [vdupq_n_f32(0.0); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { [vdupq_n_f32(value); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Floats {
+        // SAFETY: the caller lends 8 values.
+        unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self::Floats {
+        // SAFETY: the caller lends 8 values.
+        unsafe { [widen(vld1_u16(from)), widen(vld1_u16(from.add(4)))] }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self::Floats {
+        // SAFETY: the caller lends 8 values.
+        unsafe {
+            [
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from))),
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from.add(4)))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(from: *const u8) -> Self::Floats {
+        // SAFETY: the caller lends 8 values.
+        unsafe {
+            let wide = vmovl_u8(vld1_u8(from));
+            [vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(wide)))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self::Floats {
+        // SAFETY: the caller lends 8 values.
+        unsafe {
+            let wide = vmovl_s8(vld1_s8(from));
+            [vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, values: Self::Floats) {
+        // SAFETY: the caller lends room for 8 values.
+        unsafe {
+            vst1q_f32(to, values[0]);
+            vst1q_f32(to.add(4), values[1]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, values: Self::Floats) {
+        // SAFETY: the caller lends room for 8 values.
+        unsafe {
+            vst1_u16(to, narrow(values[0]));
+            vst1_u16(to.add(4), narrow(values[1]));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])] }
+    }
+
+    const ATTENTION_ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
+        unsafe {
+            let mut rows = [vdupq_n_u16(0); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = vld1q_u16(from.add(i * stride));
+            }
+            let mut pairs = [vdupq_n_u32(0); 8];
+            for i in (0..8).step_by(2) {
+                pairs[i] = vreinterpretq_u32_u16(vtrn1q_u16(rows[i], rows[i + 1]));
+                pairs[i + 1] = vreinterpretq_u32_u16(vtrn2q_u16(rows[i], rows[i + 1]));
+            }
+            // quads[4 h + c] has columns c and c + 4 of rows 4 h to 4 h + 3.
+            let mut quads = [vdupq_n_u64(0); 8];
+            for i in [0, 1, 4, 5] {
+                quads[i] = vreinterpretq_u64_u32(vtrn1q_u32(pairs[i], pairs[i + 2]));
+                quads[i + 2] = vreinterpretq_u64_u32(vtrn2q_u32(pairs[i], pairs[i + 2]));
+            }
+            for c in 0..4 {
+                let columns = [vtrn1q_u64(quads[c], quads[c + 4]), vtrn2q_u64(quads[c], quads[c + 4])];
+                for (i, column) in columns.into_iter().enumerate() {
+                    let column = vreinterpretq_u16_u64(column);
+                    let to = to.add((c + 4 * i) * to_stride);
+                    Self::store(to, [widen(vget_low_u16(column)), widen(vget_high_u16(column))]);
+                }
+            }
+        }
+    }
+}
