@@ -1,7 +1,7 @@
 //! GPT-2's alphabet: every byte has a printable character, so that vocabularies hold text without white space.
 
 /// The character that stands for a byte: itself where it is printable Latin-1, else one from U+0100 on.
-fn char_of(byte: u8) -> char {
+pub(super) fn char_of(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     if printable(byte) {
         return char::from(byte);

@@ -10,6 +10,8 @@ mod pre_tokenizer;
 mod sentence_piece;
 mod special;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
 mod tokenizer;
 mod vocabulary;
