@@ -13,6 +13,7 @@ use nanomind::{
         governor::GovernorConfig, report::RunEnd, trace::TraceFile,
     },
     graphs::{Drawing, Overrides, Plan, Source, Surroundings, check},
+    hal::{BatterySource, BatteryTrace},
 };
 
 use crate::{
@@ -96,7 +97,10 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
     })?;
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
     let plan = plan(&args, globals, &machine, &library)?;
-    let governor = GovernorConfig { trace, ..GovernorConfig::default() };
+    let mut governor = GovernorConfig { trace, ..GovernorConfig::default() };
+    if let Some(path) = &args.battery {
+        governor.battery = BatterySource::Trace(BatteryTrace::open(path).map_err(Exit::usage)?);
+    }
     let options = RunOptions {
         governor,
         migrate_every: args.migrate_every,
@@ -158,9 +162,8 @@ fn finish(args: &Args, report: &RunReport) -> Result<(), Exit> {
         eprintln!("{report}");
     }
     if let Some(path) = &args.report {
-        write_json(path, report).map_err(|error| {
-            Exit::failed(format!("cannot write the report {}: {error}", path.display()))
-        })?;
+        write_json(path, report)
+            .map_err(|error| Exit::failed(format!("cannot write the report {}: {error}", path.display())))?;
     }
     match report.end {
         RunEnd::Drained | RunEnd::Stopped => Err(Exit::silent(Code::Interrupted)),

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Recipient};
 use nanomind_graphs::PowerPolicy;
-use nanomind_hal::{Accelerator, AcceleratorId, JobTotals, Timestamp};
+use nanomind_hal::{Accelerator, AcceleratorId, BatterySource, ChargeStatus, JobTotals, Timestamp};
 
 use super::decide::{Memory, decide, force_move};
 use super::decision::{Change, Decision};
 use super::log::{DecisionLog, DecisionRecord};
 use super::messages::{Assign, MigrateDue};
-use super::observation::{AcceleratorObservation, NodeLoad, NodeObservation, Observation};
+use super::observation::{AcceleratorObservation, BatteryObservation, NodeLoad, NodeObservation, Observation};
 use crate::board::{NodeBoard, NodeEntry};
 use crate::machine::Machine;
 use crate::trace::{self, TraceFile};
@@ -21,13 +21,15 @@ use crate::trace::{self, TraceFile};
 pub struct GovernorConfig {
     /// How often it looks.
     pub period: Duration,
+    /// The battery that it reads.
+    pub battery: BatterySource,
     /// The trace that is being written, if there is one: flushed at each look.
     pub trace: Option<TraceFile>,
 }
 
 impl Default for GovernorConfig {
     fn default() -> GovernorConfig {
-        GovernorConfig { period: Duration::from_millis(250), trace: None }
+        GovernorConfig { period: Duration::from_millis(250), battery: BatterySource::system(), trace: None }
     }
 }
 
@@ -54,6 +56,8 @@ pub struct Governor {
     machine: Machine,
     nodes: Vec<Movable>,
     memory: Memory,
+    /// Whether the battery failed to answer, which is said once.
+    battery_failed: bool,
     /// When it looked last, and what each node had had each accelerator do by then.
     before: Option<(Timestamp, Counts)>,
 }
@@ -72,7 +76,17 @@ impl Governor {
         nodes: Vec<Movable>,
     ) -> Governor {
         let machine = machine.clone();
-        Governor { config, policy, log, board, machine, nodes, memory: Memory::default(), before: None }
+        Governor {
+            config,
+            policy,
+            log,
+            board,
+            machine,
+            nodes,
+            memory: Memory::default(),
+            battery_failed: false,
+            before: None,
+        }
     }
 
     fn tick(&mut self) {
@@ -104,7 +118,25 @@ impl Governor {
         let accelerators = places.collect();
         let nodes = self.board.iter().map(|entry| observe_node(entry, &before, &counts)).collect();
         self.before = Some((at, counts));
-        Observation { at, battery: None, accelerators, nodes }
+        Observation { at, battery: self.read_battery(), accelerators, nodes }
+    }
+
+    /// The battery, as far as it matters to a decision. One that cannot be read counts as none.
+    fn read_battery(&mut self) -> Option<BatteryObservation> {
+        match self.config.battery.read(self.machine.clock()) {
+            Ok(reading) => {
+                self.battery_failed = false;
+                let reading = reading?;
+                let charging = matches!(reading.status, ChargeStatus::Charging | ChargeStatus::Full);
+                Some(BatteryObservation { level: reading.level.fraction(), charging })
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.battery_failed, true) {
+                    tracing::warn!("{error}; the governor goes on as without a battery");
+                }
+                None
+            }
+        }
     }
 
     /// Tells the trace what is seen.

@@ -103,7 +103,11 @@ fn best(candidates: &[Candidate], mode: Mode) -> Option<&Candidate> {
 fn reason_without_mode(node: &NodeObservation, seen: &Observation, gain: f64) -> Reason {
     let Some(here) = seen.accelerator(&node.on) else { return Reason::Cheaper { gain } };
     let others = others_share(node, here, seen);
-    if others > 0.1 { Reason::Crowded { others, queue_depth: here.queue_depth, gain } } else { Reason::Cheaper { gain } }
+    if others > 0.1 {
+        Reason::Crowded { others, queue_depth: here.queue_depth, gain }
+    } else {
+        Reason::Cheaper { gain }
+    }
 }
 
 /// The share of time that other nodes took on the cores of `place`, 0 to 1.
@@ -157,12 +161,7 @@ impl Memory {
             .count();
         let step_ms = own * (1.0 / (1.0 - others).max(f64::EPSILON)).min(1.0 + rivals as f64);
         let power = cores(place);
-        Candidate {
-            accelerator: place.id,
-            step_ms,
-            measured,
-            cost: step_ms * power.powf(self.mode.thrift()),
-        }
+        Candidate { accelerator: place.id, step_ms, measured, cost: step_ms * power.powf(self.mode.thrift()) }
     }
 
     /// Running time of one step without waiting: as measured there, else scaled from where it was measured.
@@ -220,13 +219,8 @@ mod tests {
         let place = seen.accelerators.iter_mut().find(|place| place.id == id(on)).unwrap();
         place.queue_depth = 2;
         place.load.push(NodeLoad { node: "crowd".into(), share: 0.6 });
-        let node = NodeObservation {
-            node: "crowd".into(),
-            on: id(on),
-            allowed: vec![id(on)],
-            busy: true,
-            step_ms: Some(8.0),
-        };
+        let node =
+            NodeObservation { node: "crowd".into(), on: id(on), allowed: vec![id(on)], busy: true, step_ms: Some(8.0) };
         seen.nodes.push(node);
         seen
     }
@@ -273,7 +267,8 @@ mod tests {
         let mut count = 0;
         // An adversary crowds whichever group the node is on, every 250 ms for 10 s.
         for tick in 0..40u64 {
-            let (next, decisions) = decide(ADAPTIVE, &memory, &crowd(seen(tick * 250, 0.8, on, &["cpu:0", "cpu:1"]), on));
+            let (next, decisions) =
+                decide(ADAPTIVE, &memory, &crowd(seen(tick * 250, 0.8, on, &["cpu:0", "cpu:1"]), on));
             memory = next;
             if !decisions.is_empty() {
                 count += 1;

@@ -65,10 +65,7 @@ impl DecisionLog {
                 .and_then(|line| file.write_all(format!("{line}\n").as_bytes())),
         };
         self.records.push(record);
-        written.map_err(|source| LogError {
-            path: self.file.take().map(|(path, _)| path).unwrap_or_default(),
-            source,
-        })
+        written.map_err(|source| LogError { path: self.file.take().map(|(path, _)| path).unwrap_or_default(), source })
     }
 
     /// All decisions so far, the oldest first.

@@ -90,10 +90,11 @@ mod tests {
 
     #[test]
     fn a_level_that_hovers_round_a_threshold_changes_the_mode_once() {
-        use Mode::{Balanced, PowerSaver, Performance};
-        assert_eq!(follow(&[0.6, 0.499, 0.501, 0.47, 0.49, 0.501]), [
-            Performance, Performance, Performance, Balanced, Balanced, Performance
-        ]);
+        use Mode::{Balanced, Performance, PowerSaver};
+        assert_eq!(
+            follow(&[0.6, 0.499, 0.501, 0.47, 0.49, 0.501]),
+            [Performance, Performance, Performance, Balanced, Balanced, Performance]
+        );
         assert_eq!(follow(&[0.3, 0.2, 0.21, 0.199, 0.23]), [Balanced, PowerSaver, PowerSaver, PowerSaver, Balanced]);
     }
 
