@@ -10,6 +10,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crossbeam::utils::CachePadded;
+
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// Tasks of one call at most: the lower bits of the word.
@@ -24,17 +26,13 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call(u64);
 
-/// A cache line of its own (two, as processors fetch them in pairs), so that counters do not slow each other down.
-#[repr(align(128))]
-struct Line<T>(T);
-
 /// A closure with its type erased: `run(data, index)`.
 type Run = unsafe fn(*const (), usize);
 
 /// The shared state of the calls of one lane, one at a time.
 pub(crate) struct Fork {
-    word: Line<AtomicU64>,
-    done: Line<AtomicUsize>,
+    word: CachePadded<AtomicU64>,
+    done: CachePadded<AtomicUsize>,
     tasks: AtomicUsize,
     data: AtomicPtr<()>,
     run: AtomicPtr<()>,
@@ -44,8 +42,8 @@ pub(crate) struct Fork {
 impl Fork {
     pub(crate) fn new() -> Fork {
         Fork {
-            word: Line(AtomicU64::new(0)),
-            done: Line(AtomicUsize::new(0)),
+            word: CachePadded::new(AtomicU64::new(0)),
+            done: CachePadded::new(AtomicUsize::new(0)),
             tasks: AtomicUsize::new(0),
             data: AtomicPtr::new(std::ptr::null_mut()),
             run: AtomicPtr::new(std::ptr::null_mut()),
@@ -56,7 +54,7 @@ impl Fork {
     /// The call that is running, or that ran last.
     pub(crate) fn current(&self) -> Call {
         // SeqCst, as a worker looks here once more after it has said that it sleeps.
-        Call(self.word.0.load(Ordering::SeqCst) >> TASK_BITS)
+        Call(self.word.load(Ordering::SeqCst) >> TASK_BITS)
     }
 
     /// Offers `tasks` tasks (at least 1, at most [`MAX_TASKS`]) to all threads.
@@ -69,10 +67,10 @@ impl Fork {
         self.tasks.store(tasks, Ordering::Relaxed);
         self.data.store(std::ptr::from_ref(task).cast::<()>().cast_mut(), Ordering::Relaxed);
         self.run.store(run::<F> as Run as *mut (), Ordering::Relaxed);
-        self.done.0.store(0, Ordering::Relaxed);
-        let call = (self.word.0.load(Ordering::Relaxed) >> TASK_BITS).wrapping_add(1) & (u64::MAX >> TASK_BITS);
+        self.done.store(0, Ordering::Relaxed);
+        let call = (self.word.load(Ordering::Relaxed) >> TASK_BITS).wrapping_add(1) & (u64::MAX >> TASK_BITS);
         // SeqCst, as the caller then looks who sleeps, and who goes to sleep looks here afterwards.
-        self.word.0.store(call << TASK_BITS | tasks as u64, Ordering::SeqCst);
+        self.word.store(call << TASK_BITS | tasks as u64, Ordering::SeqCst);
         Call(call)
     }
 
@@ -81,7 +79,7 @@ impl Fork {
     pub(crate) fn help(&self, call: Call) -> bool {
         let mut finished = 0;
         let mut tasks = 0;
-        let mut word = self.word.0.load(Ordering::Acquire);
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let left = word & MAX_TASKS as u64;
             if word >> TASK_BITS != call.0 || left == 0 {
@@ -90,7 +88,7 @@ impl Fork {
             let data = self.data.load(Ordering::Relaxed);
             let erased = self.run.load(Ordering::Relaxed);
             let offered = self.tasks.load(Ordering::Relaxed);
-            if let Err(now) = self.word.0.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Acquire) {
+            if let Err(now) = self.word.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Acquire) {
                 word = now;
                 continue;
             }
@@ -103,7 +101,7 @@ impl Fork {
                 run(data.cast_const(), tasks - left as usize);
             }));
             finished += 1;
-            word = self.word.0.load(Ordering::Acquire);
+            word = self.word.load(Ordering::Acquire);
             if let Err(panic) = outcome {
                 finished += self.give_up();
                 self.panic.lock().get_or_insert(panic);
@@ -111,16 +109,16 @@ impl Fork {
         }
         // Once we have reported, the caller may be gone: nothing of the call is touched afterwards. SeqCst, as we then
         // look whether the caller sleeps.
-        finished > 0 && self.done.0.fetch_add(finished, Ordering::SeqCst) + finished == tasks
+        finished > 0 && self.done.fetch_add(finished, Ordering::SeqCst) + finished == tasks
     }
 
     /// Takes all tasks that are left without running them; says how many. Only who has claimed a task of this call
     /// and not yet reported it may ask, so the call cannot change meanwhile.
     fn give_up(&self) -> usize {
-        let mut word = self.word.0.load(Ordering::Acquire);
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let left = word & MAX_TASKS as u64;
-            match self.word.0.compare_exchange_weak(word, word - left, Ordering::AcqRel, Ordering::Acquire) {
+            match self.word.compare_exchange_weak(word, word - left, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return left as usize,
                 Err(now) => word = now,
             }
@@ -129,7 +127,7 @@ impl Fork {
 
     /// Whether all tasks of the call with `tasks` tasks are done. Only its caller may ask.
     pub(crate) fn is_done(&self, tasks: usize) -> bool {
-        self.done.0.load(Ordering::SeqCst) == tasks
+        self.done.load(Ordering::SeqCst) == tasks
     }
 
     /// The panic of the call that is done, if there was one.

@@ -92,8 +92,8 @@ pub(super) fn devices(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 
 /// Drivers answer so for what they have a file for but no value.
 fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || [Errno::NODEV, Errno::NODATA, Errno::NXIO, Errno::OPNOTSUPP]
-            .iter()
-            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::NODEV | Errno::NODATA | Errno::NXIO | Errno::OPNOTSUPP)
+    )
 }
