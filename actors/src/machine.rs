@@ -71,10 +71,7 @@ impl Machine {
 
     /// The machine as the check of a graph sees it.
     pub fn for_graphs(&self) -> nanomind_graphs::Machine {
-        nanomind_graphs::Machine {
-            accelerators: self.accelerators.keys().copied().collect(),
-            memory: self.memory,
-        }
+        nanomind_graphs::Machine { accelerators: self.accelerators.keys().copied().collect(), memory: self.memory }
     }
 
     /// Its accelerators, each with the numbers of the cores that it computes on.

@@ -33,8 +33,10 @@ impl ModelCatalogue for StoredModels {
                 return Err(ModelProblem::Unreadable { path: PathBuf::from(model), reason: error.to_string() });
             }
         };
-        let unreadable =
-            |error: nanomind_bricks::GgufError| ModelProblem::Unreadable { path: path.clone(), reason: error.to_string() };
+        let unreadable = |error: nanomind_bricks::GgufError| ModelProblem::Unreadable {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
         let gguf = Gguf::open(&path).map_err(unreadable)?;
         let config = LanguageConfig::from_gguf(&gguf).map_err(unreadable)?;
         Ok(ModelFacts {

@@ -245,7 +245,8 @@ impl NodeContext {
     /// A place where the node can be moved, after it has generated `tokens` tokens of an answer. In a run with forced
     /// migrations this asks the governor when the number is reached; in any other it returns at once.
     pub async fn migration_point(&self, tokens: u64) {
-        let Some(migrations) = self.migrations.as_ref().filter(|forced| tokens > 0 && tokens % forced.every == 0) else {
+        let Some(migrations) = self.migrations.as_ref().filter(|forced| tokens > 0 && tokens % forced.every == 0)
+        else {
             return;
         };
         let due = MigrateDue { node: self.name.to_string(), every: migrations.every };

@@ -113,12 +113,8 @@ impl NodeActor {
     /// A context for one life. The actor keeps its own ends of the edges.
     fn context(&self, in_flight: InFlight) -> NodeContext {
         let parts = &self.parts;
-        let jobs = Jobs::new(
-            self.name.clone(),
-            parts.entry.clone(),
-            self.run.accelerators.clone(),
-            parts.tally.clone(),
-        );
+        let jobs =
+            Jobs::new(self.name.clone(), parts.entry.clone(), self.run.accelerators.clone(), parts.tally.clone());
         NodeContext {
             name: self.name.clone(),
             life: self.lives,
@@ -268,9 +264,7 @@ impl Life {
             node.run(context).await
         };
         let work = AssertUnwindSafe(work).catch_unwind();
-        let drained = async {
-            if sensor { signals.draining().await } else { std::future::pending().await }
-        };
+        let drained = async { if sensor { signals.draining().await } else { std::future::pending().await } };
         let end = tokio::select! {
             biased;
             () = signals.stopping() => NodeEnd::Stopped,
@@ -309,9 +303,7 @@ async fn fail_requests(outputs: &Outputs, in_flight: &InFlight, run: &RunShared,
 
 fn request_error(node: &Arc<str>, end: &NodeEnd) -> Option<RequestError> {
     match end {
-        NodeEnd::Failed(error) => {
-            Some(RequestError::NodeFailed { node: node.clone(), cause: with_causes(error) })
-        }
+        NodeEnd::Failed(error) => Some(RequestError::NodeFailed { node: node.clone(), cause: with_causes(error) }),
         NodeEnd::Panicked(message) => Some(RequestError::Panicked { node: node.clone(), message: message.clone() }),
         NodeEnd::Finished | NodeEnd::Stopped | NodeEnd::Cancelled => None,
     }

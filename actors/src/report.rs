@@ -157,6 +157,8 @@ pub struct PoolReport {
     pub published: u64,
     /// Embedding bytes moved without arithmetic; the contract is none.
     pub copied_bytes: u64,
+    /// Slots of the pool, made once.
+    pub slots: u64,
     /// Slots that were free at the end: all of them, unless somebody still reads.
     pub free: u64,
 }
@@ -168,6 +170,7 @@ impl PoolReport {
             acquired: stats.acquired,
             published: stats.published,
             copied_bytes: stats.copied_bytes,
+            slots: (stats.free + stats.writing + stats.ready_or_reading) as u64,
             free: stats.free as u64,
         }
     }

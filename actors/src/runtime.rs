@@ -163,10 +163,9 @@ fn node_parts(
     wiring: &Wiring,
 ) -> Result<Vec<NodeParts>, StartError> {
     let part = |(index, node): (usize, &PlannedNode)| {
-        let constructor = library.constructor(&node.kind).ok_or_else(|| StartError::UnknownKind {
-            node: node.name.clone(),
-            kind: node.kind.clone(),
-        })?;
+        let constructor = library
+            .constructor(&node.kind)
+            .ok_or_else(|| StartError::UnknownKind { node: node.name.clone(), kind: node.kind.clone() })?;
         let inputs = plan.edges_into(index).map(|(edge, planned)| {
             let required = node.spec.find_input(&planned.to.port).is_some_and(|port| port.required);
             Input::new(planned.to.port.as_str(), planned.firing, required, wiring.receivers[edge].clone())
@@ -222,10 +221,8 @@ impl Wiring {
             hops: HopCounter::default(),
         };
         let open = |planned: &nanomind_graphs::PlannedEdge| {
-            let name = EdgeName::new(
-                (&planned.from.node_name, &planned.from.port),
-                (&planned.to.node_name, &planned.to.port),
-            );
+            let name =
+                EdgeName::new((&planned.from.node_name, &planned.from.port), (&planned.to.node_name, &planned.to.port));
             let options = EdgeOptions {
                 policy: planned.queue.policy,
                 capacity_packets: planned.queue.packets as usize,

@@ -27,10 +27,10 @@ impl NodeTally {
     /// A job of the node has run on `accelerator`.
     pub(crate) fn job(&self, accelerator: AcceleratorId, label: &JobLabel, timing: &JobTiming) {
         let mut inner = self.inner.lock();
-        let placement = inner.placements.entry(accelerator).or_insert_with(|| PlacementReport {
-            accelerator: accelerator.to_string(),
-            ..PlacementReport::default()
-        });
+        let placement = inner
+            .placements
+            .entry(accelerator)
+            .or_insert_with(|| PlacementReport { accelerator: accelerator.to_string(), ..PlacementReport::default() });
         let waited = timing.waited().as_secs_f64() * 1e3;
         placement.jobs += 1;
         placement.tokens += u64::from(label.tokens);

@@ -74,13 +74,8 @@ impl WeightStore {
 
     async fn load(&self, file: &Path, jobs: &Jobs) -> Result<Arc<LoadedModel>, NodeError> {
         let (isa, path, listener) = (self.isa, file.to_owned(), self.listener.clone());
-        let spec = JobSpec {
-            phase: Phase::Load,
-            tokens: 0,
-            class: JobClass::Vision,
-            cost: JobCost::default(),
-            request: None,
-        };
+        let spec =
+            JobSpec { phase: Phase::Load, tokens: 0, class: JobClass::Vision, cost: JobCost::default(), request: None };
         let loaded = jobs.run(spec, move |lane| load(&path, isa, lane, listener)).await?;
         Ok(Arc::new(loaded.value.map_err(NodeError::own)?))
     }
@@ -90,11 +85,19 @@ fn load(file: &Path, isa: Isa, lane: &Lane, listener: Option<LoadListener>) -> R
     let gguf = Arc::new(Gguf::open(file)?);
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
     let template = ChatTemplate::from_gguf(&gguf).map(Arc::new);
-    let mut progress = |progress| {
+    let mut last = None;
+    let mut progress = |progress: LoadProgress| {
+        last = Some(progress);
         if let Some(listener) = &listener {
             listener(file, progress);
         }
     };
     let model = LanguageModel::load(&gguf, isa, lane, &mut progress)?;
+    // What is not packed is not counted on the way; whoever listens shall still hear the end.
+    if let (Some(listener), Some(LoadProgress { done_bytes, total_bytes })) = (&listener, last)
+        && done_bytes != total_bytes
+    {
+        listener(file, LoadProgress { done_bytes: total_bytes, total_bytes });
+    }
     Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer), template })
 }

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::EdgeName;
 use super::queue::QueueReceiver;
 use super::state::{EdgeState, Envelope};
-use super::EdgeName;
 use crate::packet::Packet;
 
 /// Takes packets from an edge. When the last receiver is dropped the edge is closed and what waits in it is dropped,

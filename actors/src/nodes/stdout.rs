@@ -10,15 +10,18 @@ use crate::node::{Node, NodeContext};
 use crate::request::RequestId;
 
 pub(super) fn spec() -> NodeSpec {
-    NodeSpec::sink("Stdout", "Writes text to standard output piece by piece as it comes, and a newline after each answer.")
-        .input(PortSpec::new("text", PortType::Text, "What to show."))
-        .example(
-            r#"nodes: {
+    NodeSpec::sink(
+        "Stdout",
+        "Writes text to standard output piece by piece as it comes, and a newline after each answer.",
+    )
+    .input(PortSpec::new("text", PortType::Text, "What to show."))
+    .example(
+        r#"nodes: {
     "question": Prompt(text: "What is the capital of France?"),
     "reply":    Stdout(),
 },
 edges: [("question.text", "reply.text")]"#,
-        )
+    )
 }
 
 pub(super) struct Stdout;

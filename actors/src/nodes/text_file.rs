@@ -14,7 +14,9 @@ pub(super) fn spec() -> NodeSpec {
     NodeSpec::sensor("TextFile", "Reads a text file: one request for each line, or one for the whole file.")
         .output(PortSpec::new("text", PortType::Text, "The lines, or the whole text."))
         .field(FieldSpec::path("path", "The file, UTF-8."))
-        .field(FieldSpec::choice("by", &["line", "file"], "What makes a request; empty lines make none.").default("line"))
+        .field(
+            FieldSpec::choice("by", &["line", "file"], "What makes a request; empty lines make none.").default("line"),
+        )
         .example(
             r#"nodes: {
     "questions": TextFile(path: "questions.txt"),

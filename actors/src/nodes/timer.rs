@@ -17,10 +17,18 @@ pub(super) fn spec() -> NodeSpec {
         .output(PortSpec::new("tick", PortType::Event, "An event at each tick."))
         .output(PortSpec::new("text", PortType::Text, "The text of `text` at each tick."))
         .field(
-            FieldSpec::duration("every", Duration::from_millis(1)..=DAY, "Time between two ticks; the first is at once.")
-                .default(Duration::from_secs(1)),
+            FieldSpec::duration(
+                "every",
+                Duration::from_millis(1)..=DAY,
+                "Time between two ticks; the first is at once.",
+            )
+            .default(Duration::from_secs(1)),
         )
-        .field(FieldSpec::integer("count", 0..=i64::MAX, "Ticks until it ends; 0: it never does.").unit("ticks").default(0))
+        .field(
+            FieldSpec::integer("count", 0..=i64::MAX, "Ticks until it ends; 0: it never does.")
+                .unit("ticks")
+                .default(0),
+        )
         .field(FieldSpec::text("text", "What to send on `text` at each tick.").default(""))
         .example(
             r#"nodes: {

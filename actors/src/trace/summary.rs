@@ -194,17 +194,16 @@ impl TraceSummary {
 
 fn add_job(nodes: &mut BTreeMap<(String, String, String), NodeSummary>, accelerator: &str, event: &Event) {
     let (node, phase) = (&event.args.node, &event.args.phase);
-    let line =
-        nodes.entry((node.clone(), phase.clone(), accelerator.to_owned())).or_insert_with(|| NodeSummary {
-            node: node.clone(),
-            accelerator: accelerator.to_owned(),
-            phase: phase.clone(),
-            jobs: 0,
-            tokens: 0,
-            run_ms: 0.0,
-            wait_ms: 0.0,
-            tokens_per_second: None,
-        });
+    let line = nodes.entry((node.clone(), phase.clone(), accelerator.to_owned())).or_insert_with(|| NodeSummary {
+        node: node.clone(),
+        accelerator: accelerator.to_owned(),
+        phase: phase.clone(),
+        jobs: 0,
+        tokens: 0,
+        run_ms: 0.0,
+        wait_ms: 0.0,
+        tokens_per_second: None,
+    });
     line.jobs += 1;
     line.tokens += event.args.tokens;
     line.run_ms += event.dur / 1e3;
@@ -253,8 +252,8 @@ impl Hops {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::record::{Job, Record};
     use crate::trace::TraceFile;
+    use crate::trace::record::{Job, Record};
 
     fn decode(begin: u64) -> Record {
         Record::Job(Job {
@@ -280,7 +279,11 @@ mod tests {
         file.push(Record::Sent { node: node.clone(), edge: edge.clone(), hop: 7, tokens: 1, at: 5_000_000 });
         file.push(Record::Sent { node, edge: edge.clone(), hop: 8, tokens: 1, at: 6_000_000 });
         file.push(Record::Received { node: "reply".into(), edge, hop: 7, at: 5_500_000 });
-        if finish { file.finish().unwrap() } else { file.flush().unwrap() }
+        if finish {
+            file.finish().unwrap()
+        } else {
+            file.flush().unwrap()
+        }
         (folder, path)
     }
 

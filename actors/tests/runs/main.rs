@@ -4,4 +4,5 @@
 mod endings;
 mod flow;
 mod jobs;
+mod language;
 mod stage;

@@ -75,12 +75,8 @@ impl Stage {
 
     pub fn plan(&self, graph: &str) -> Plan {
         let machine = self.machine.for_graphs();
-        let surroundings = Surroundings {
-            registry: self.library.registry(),
-            loader: &NoFiles,
-            models: &NoModels,
-            machine: &machine,
-        };
+        let surroundings =
+            Surroundings { registry: self.library.registry(), loader: &NoFiles, models: &NoModels, machine: &machine };
         check(Source::new("test.ron", graph), &Overrides::none(), surroundings)
             .unwrap_or_else(|report| panic!("{}", report.draw(nanomind_graphs::Drawing::default())))
     }
@@ -96,10 +92,7 @@ impl Stage {
 
 /// A brick that takes and gives text.
 pub fn brick(kind: &str) -> NodeSpec {
-    NodeSpec::brick(kind, "A brick of a test.")
-        .input(text_port())
-        .output(text_port())
-        .runs_on(&[AcceleratorKind::Cpu])
+    NodeSpec::brick(kind, "A brick of a test.").input(text_port()).output(text_port()).runs_on(&[AcceleratorKind::Cpu])
 }
 
 pub fn text_port() -> PortSpec {

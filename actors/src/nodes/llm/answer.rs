@@ -103,10 +103,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Returns why the answer ended; `None` if it was cancelled.
-    async fn decode(
-        &mut self,
-        mut generation: Generation,
-    ) -> Result<(Generation, Option<FinishReason>), NodeError> {
+    async fn decode(&mut self, mut generation: Generation) -> Result<(Generation, Option<FinishReason>), NodeError> {
         loop {
             if self.is_cancelled() {
                 return Ok((generation, None));
@@ -186,7 +183,8 @@ impl<'a> Answer<'a> {
         let counters = generation.counters();
         let (prefill, decode) = (self.prefilled.since(self.taken), now.since(self.prefilled));
         let first = self.first_token.unwrap_or(now).since(self.taken);
-        let rate = |tokens: usize, time: Duration| if time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() };
+        let rate =
+            |tokens: usize, time: Duration| if time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() };
         self.context.report_answer(AnswerReport {
             request: self.request.id.0,
             prompt_tokens: counters.prompt as u64,

@@ -3,8 +3,8 @@
 use std::time::UNIX_EPOCH;
 
 use nanomind_bricks::Sampling;
-use nanomind_bricks::{ConversationOptions, OnFull};
 use nanomind_bricks::language::GenerationOptions;
+use nanomind_bricks::{ConversationOptions, OnFull};
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::Clock;
 
@@ -76,7 +76,9 @@ impl LlmFields {
         });
         if let Some(trained) = self.trained_context.filter(|&trained| (self.conversation.context as u64) > trained) {
             let context = self.conversation.context;
-            tracing::warn!("context of {context} tokens: the model was trained for {trained}; beyond, answers may go astray");
+            tracing::warn!(
+                "context of {context} tokens: the model was trained for {trained}; beyond, answers may go astray"
+            );
         }
         LlmSettings { conversation: self.conversation.clone(), generation, history: self.history }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nanomind_bricks::{Conversation, ConversationError, Shown};
 use nanomind_bricks::language::{Generation, PromptPart, Sequence, StepError};
 use nanomind_bricks::{ChatError, Message, Role, Special, TokenId};
+use nanomind_bricks::{Conversation, ConversationError, Shown};
 use nanomind_hal::tabm::SlotReader;
 
 use super::fields::LlmSettings;

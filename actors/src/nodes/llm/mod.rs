@@ -19,20 +19,23 @@ use fields::LlmFields;
 use mind::Mind;
 
 pub(super) fn spec() -> NodeSpec {
-    let ports = NodeSpec::brick("Llm", "Answers each prompt with a language model, token by token; remembers the turns before.")
-        .input(PortSpec::new("prompt", PortType::Text, "The question; it may come in pieces."))
-        .input(
-            PortSpec::new(
-                "embeddings",
-                PortType::embeddings_of("model"),
-                "Rows that stand before the question of the same request. Such a question is answered by itself, without \
+    let ports = NodeSpec::brick(
+        "Llm",
+        "Answers each prompt with a language model, token by token; remembers the turns before.",
+    )
+    .input(PortSpec::new("prompt", PortType::Text, "The question; it may come in pieces."))
+    .input(
+        PortSpec::new(
+            "embeddings",
+            PortType::embeddings_of("model"),
+            "Rows that stand before the question of the same request. Such a question is answered by itself, without \
                  the turns before.",
-            )
-            .joined()
-            .optional(),
         )
-        .output(PortSpec::new("text", PortType::Text, "The answer, piece by piece."))
-        .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
+        .joined()
+        .optional(),
+    )
+    .output(PortSpec::new("text", PortType::Text, "The answer, piece by piece."))
+    .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
     with_fields(ports)
         .runs_on(&[AcceleratorKind::Cpu])
         .memory(MemoryNeed::Model { field: "model".to_owned(), context: Some("context".to_owned()) })
@@ -93,11 +96,7 @@ pub(super) struct Llm {
 
 impl Llm {
     pub(super) fn new(plan: &PlannedNode) -> Result<Llm, NodeError> {
-        Ok(Llm {
-            file: plan.model("model")?.path.clone(),
-            fields: LlmFields::of(plan)?,
-            texts: WholeText::default(),
-        })
+        Ok(Llm { file: plan.model("model")?.path.clone(), fields: LlmFields::of(plan)?, texts: WholeText::default() })
     }
 }
 
