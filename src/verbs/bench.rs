@@ -9,7 +9,6 @@ use nanomind::{
             DEFAULT_CHUNK, LanguageModel,
             bench::{self, BenchError, Record, Workload},
         },
-        store::{ModelRef, Store, StoreSettings},
     },
     hal::{Clock, CpuTopology, Lane},
     kernels::Isa,
@@ -18,6 +17,7 @@ use nanomind::{
 use crate::{
     exit::Exit,
     globals::Globals,
+    models,
     output::{self, FormatArgs, Table},
 };
 
@@ -109,8 +109,7 @@ fn lane(threads: usize) -> Result<Lane, Exit> {
 }
 
 fn load(model: &str, isa: Isa, lane: Option<&Lane>, globals: &Globals) -> Result<LanguageModel, Exit> {
-    let reference: ModelRef = model.parse().map_err(Exit::usage)?;
-    let path = globals.store()?.resolve(&reference).map_err(Exit::failed)?;
+    let path = models::resolve(&models::parse_reference(model)?, globals)?;
     let gguf = Arc::new(Gguf::open(&path).map_err(Exit::invalid)?);
     let progress = bar(0, "loading {wide_bar} {bytes}/{total_bytes}");
     let single = Lane::single();

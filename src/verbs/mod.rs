@@ -5,6 +5,7 @@ use nanomind::actors::trace::TraceFile;
 
 use crate::{exit::Exit, globals::Globals};
 
+mod bench;
 mod doctor;
 mod graph;
 mod list;
@@ -34,6 +35,8 @@ pub enum Verb {
     Show(show::Args),
     /// Say what this machine offers, what is missing, and how to get it
     Doctor(doctor::Args),
+    /// Measure prefill and decode of a model, as llama-bench does
+    Bench(bench::Args),
     /// Say what a trace of a run shows
     Trace(trace::Args),
 }
@@ -61,6 +64,7 @@ impl Verb {
             Verb::List(args) => list::run(args, globals),
             Verb::Show(args) => show::run(args, globals),
             Verb::Doctor(args) => doctor::run(args, globals),
+            Verb::Bench(args) => bench::run(args, globals),
             Verb::Trace(args) => trace::run(args, globals),
         }
     }
