@@ -1,4 +1,16 @@
 //! Models made of kernels: weights, tokenizers, chat templates, language models. Knows no actor and no graph.
+//!
+//! From file to answer:
+//!
+//! - [`store`]: which models there are, where they lie on this machine, and how they get there
+//! - [`Gguf`]: a model file, mapped and checked; [`GgufWriter`] makes one
+//! - [`Tokenizer`] and [`StreamDecoder`]: text to tokens and back
+//! - [`ChatTemplate`]: messages to the text that a model was trained on
+//! - [`language`]: the forward pass, its key-value cache, and generation step by step
+//! - [`Sampler`]: logits to the next token
+//! - [`Conversation`]: turns of a chat on one sequence
+//!
+//! Everything here runs on the lane that it is lent: this crate starts no thread.
 #![forbid(unsafe_code)]
 
 mod chat;

@@ -1,6 +1,7 @@
 //! Language models through their public face: against other implementations, and against themselves.
 #![allow(clippy::unwrap_used)]
 
+mod conversation;
 mod fixture;
 mod generation;
 mod interchange;

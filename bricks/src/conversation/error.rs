@@ -1,0 +1,29 @@
+//! Why a question could not be asked.
+
+use crate::chat::ChatError;
+use crate::language::{SequenceError, StepError};
+
+/// Why a question could not be asked. The conversation is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum ConversationError {
+    /// A question is being answered; settle or abandon it first.
+    #[error("expected the last answer to be settled before the next question")]
+    Busy,
+    /// The template refuses the messages.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// No sequence of the wanted context.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// The conversation does not fit, even with all that may be forgotten forgotten.
+    #[error("the conversation takes {needed} positions, expected at most the context of {context}")]
+    ContextFull {
+        /// Positions that the conversation takes.
+        needed: usize,
+        /// Positions that there are.
+        context: usize,
+    },
+    /// The template's text cannot be read by the model.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
