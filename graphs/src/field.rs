@@ -55,27 +55,15 @@ pub enum FieldType {
 impl FieldType {
     /// The type in words, with its bounds: what a person is told was expected.
     pub fn expectation(&self, unit: Option<&str>) -> String {
-        let unit = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
         match self {
             Self::Text => "a text in quotes".to_owned(),
             Self::Bool => "true or false".to_owned(),
-            Self::Integer { min, max } if (*min, *max) == (i64::MIN, i64::MAX) => format!("a whole number{unit}"),
-            Self::Integer { min, max } if *max == i64::MAX => format!("a whole number of at least {min}{unit}"),
-            Self::Integer { min, max } => format!("a whole number from {min} to {max}{unit}"),
-            Self::Number { min, max } if *max == f64::MAX || max.is_infinite() => {
-                format!("a number of at least {min}{unit}")
+            Self::Integer { .. } => format!("a whole number {}", self.bounds(unit)).trim_end().to_owned(),
+            Self::Number { .. } => format!("a number {}", self.bounds(unit)),
+            Self::Duration { .. } => {
+                format!("a duration {}, such as \"250ms\", \"1s\" or \"2min\"", self.bounds(unit))
             }
-            Self::Number { min, max } => format!("a number from {min} to {max}{unit}"),
-            Self::Duration { min, max } => format!(
-                "a duration from {} to {}, such as \"250ms\", \"1s\" or \"2min\"",
-                units::show_duration(*min),
-                units::show_duration(*max)
-            ),
-            Self::Bytes { min, max } => format!(
-                "an amount of memory from {} to {}, such as \"512MiB\"",
-                units::show_bytes(*min),
-                units::show_bytes(*max)
-            ),
+            Self::Bytes { .. } => format!("an amount of memory {}, such as \"512MiB\"", self.bounds(unit)),
             Self::Path => "a path in quotes".to_owned(),
             Self::Model => "a model: a catalogue name or a file, in quotes".to_owned(),
             Self::Choice(words) => match words.as_slice() {
@@ -87,6 +75,28 @@ impl FieldType {
                 ),
             },
             Self::List(of) => format!("a list [..], each {}", of.expectation(None)),
+        }
+    }
+
+    /// The bounds in words: `from 64 to 131072 tokens`; empty where there are none.
+    pub fn bounds(&self, unit: Option<&str>) -> String {
+        let unit = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
+        match self {
+            Self::Integer { min: i64::MIN, max: i64::MAX } => unit.trim().to_owned(),
+            Self::Integer { min, max: i64::MAX } => format!("at least {min}{unit}"),
+            Self::Integer { min, max } => format!("from {min} to {max}{unit}"),
+            Self::Number { min, max } if *max >= f64::MAX => format!("at least {min}{unit}"),
+            Self::Number { min, max } => format!("from {min} to {max}{unit}"),
+            Self::Duration { min, max } => {
+                format!("from {} to {}", units::show_duration(*min), units::show_duration(*max))
+            }
+            Self::Bytes { min, max } => format!("from {} to {}", units::show_bytes(*min), units::show_bytes(*max)),
+            Self::Choice(_) => self.expectation(None),
+            Self::List(of) => match of.bounds(None) {
+                bounds if bounds.is_empty() => bounds,
+                bounds => format!("each {bounds}"),
+            },
+            Self::Text | Self::Bool | Self::Path | Self::Model => String::new(),
         }
     }
 

@@ -39,3 +39,4 @@ pub use registry::{Registry, SpecError};
 pub use report::{Drawing, Report};
 pub use source::{Location, Source, Span};
 pub use surroundings::{LoadError, Loader, Machine, ModelCatalogue, ModelFacts, ModelProblem, NoFiles, Surroundings};
+pub use units::{parse_memory, show_bytes as show_memory};

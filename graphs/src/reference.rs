@@ -1,7 +1,10 @@
 //! The reference of node kinds, made from the specifications that a check uses, so that it cannot differ from them.
 use std::fmt::Write;
 
-use crate::{FieldSpec, Firing, NodeSpec, PortSpec, Presence, Registry, suggest};
+use crate::{FieldSpec, NodeSpec, PortSpec, Presence, Registry, suggest};
+
+/// Characters in a line of text.
+const WIDTH: usize = 96;
 
 /// A kind that the registry does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +54,8 @@ fn overview(registry: &Registry) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "{title}");
         for spec in specs {
-            let _ = writeln!(text, "  {:width$}  {}", spec.kind, spec.summary);
+            let summary = wrapped(&spec.summary, width + 4);
+            let _ = write!(text, "  {:width$}  {}", spec.kind, summary.trim_start());
         }
     }
     text.push_str("\nnanomind nodes KIND tells ports, fields and an example.\n");
@@ -59,24 +63,19 @@ fn overview(registry: &Registry) -> String {
 }
 
 fn page(spec: &NodeSpec) -> String {
-    let mut text = format!("{} ({})\n{}\n", spec.kind, spec.role, spec.summary);
-    let ports = |ports: &[PortSpec], inputs: bool| {
-        let rows: Vec<Vec<String>> = ports.iter().map(|port| port_row(port, inputs)).collect();
-        table(&rows)
-    };
-    if !spec.inputs.is_empty() {
-        let _ = write!(text, "\nInputs\n{}", ports(&spec.inputs, true));
+    let mut text = format!("{} ({})\n{}", spec.kind, spec.role, wrapped(&spec.summary, 0));
+    for (title, ports, inputs) in [("Inputs", &spec.inputs, true), ("Outputs", &spec.outputs, false)] {
+        let rows: Vec<_> = ports.iter().map(|port| (port_row(port, inputs), port.doc.as_str())).collect();
+        text.push_str(&section(title, &rows));
     }
-    if !spec.outputs.is_empty() {
-        let _ = write!(text, "\nOutputs\n{}", ports(&spec.outputs, false));
-    }
-    if !spec.fields.is_empty() {
-        let rows: Vec<Vec<String>> = spec.fields.iter().map(field_row).collect();
-        let _ = write!(text, "\nFields\n{}", table(&rows));
-    }
+    let rows: Vec<_> = spec.fields.iter().map(|field| (field_row(field), field.doc.as_str())).collect();
+    text.push_str(&section("Fields", &rows));
     if !spec.runs_on.is_empty() {
         let kinds: Vec<&str> = spec.runs_on.iter().map(|kind| kind.name()).collect();
         let _ = write!(text, "\nRuns on {}\n", kinds.join(", "));
+    }
+    if spec.delays {
+        text.push_str("\nDelays: a cycle may pass through it\n");
     }
     if !spec.example.is_empty() {
         let _ = write!(text, "\nExample\n");
@@ -90,15 +89,9 @@ fn page(spec: &NodeSpec) -> String {
 fn port_row(port: &PortSpec, input: bool) -> Vec<String> {
     let mut row = vec![port.name.clone(), port.ty.to_string()];
     if input {
-        let firing = match port.firing {
-            Firing::Trigger => "trigger",
-            Firing::Latched => "latched",
-            Firing::Joined => "joined",
-        };
-        let needed = if port.required { "" } else { ", optional" };
-        row.push(format!("{firing}{needed}"));
+        row.push(port.firing.to_string());
+        row.push(if port.required { "must be connected" } else { "optional" }.to_owned());
     }
-    row.push(port.doc.clone());
     row
 }
 
@@ -108,13 +101,39 @@ fn field_row(field: &FieldSpec) -> Vec<String> {
         Presence::Optional => "optional".to_owned(),
         Presence::Default(value) => format!("default {value}"),
     };
-    let doc = format!("{} {}.", field.doc, sentence(&field.ty.expectation(field.unit.as_deref())));
-    vec![field.name.clone(), field.ty.name(), presence, doc]
+    vec![field.name.clone(), field.ty.name(), presence, field.ty.bounds(field.unit.as_deref())]
 }
 
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+/// A title, and for each row its columns and below them its text.
+fn section(title: &str, rows: &[(Vec<String>, &str)]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns: Vec<Vec<String>> = rows.iter().map(|(columns, _)| columns.clone()).collect();
+    let mut text = format!("\n{title}\n");
+    for (line, (_, doc)) in table(&columns).lines().zip(rows) {
+        let _ = writeln!(text, "{line}");
+        text.push_str(&wrapped(doc, 6));
+    }
+    text
+}
+
+/// The text in lines of at most 96 characters, each after `indent` spaces.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(lines, "{:indent$}{line}", "");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    let _ = writeln!(lines, "{:indent$}{line}", "");
+    lines
 }
 
 /// Rows in columns, two spaces in front.

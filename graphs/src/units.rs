@@ -61,6 +61,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, QuantityError<'_>> {
     if bytes > (1u64 << 53) as f64 { Err(QuantityError::OutOfRange) } else { Ok(bytes as u64) }
 }
 
+/// Reads an amount of memory such as `"512MiB"`, in bytes; `None` if it is none.
+pub fn parse_memory(text: &str) -> Option<u64> {
+    parse_bytes(text).ok()
+}
+
 /// A span in the largest unit that keeps it exact, as a graph would write it.
 pub(crate) fn show_duration(span: Duration) -> String {
     let nanos = span.as_nanos();
@@ -79,7 +84,7 @@ pub(crate) fn show_duration(span: Duration) -> String {
 }
 
 /// An amount in the binary unit that suits it, to three digits.
-pub(crate) fn show_bytes(bytes: u64) -> String {
+pub fn show_bytes(bytes: u64) -> String {
     let (unit, each) = match bytes {
         0..1024 => return format!("{bytes}B"),
         1024..1_048_576 => ("KiB", 1024.0),

@@ -147,20 +147,14 @@ fn bytes(what: &str, tree: &Tree) -> Found<u64> {
 
 fn out_of_bounds(what: &str, field: &FieldSpec, value: &FieldValue, tree: &Tree) -> Diagnostic {
     let unit = field.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();
-    let (low, high) = match &field.ty {
-        FieldType::Integer { min, max } => (min.to_string(), max.to_string()),
-        FieldType::Number { min, max } => (min.to_string(), max.to_string()),
-        FieldType::Duration { min, max } => (units::show_duration(*min), units::show_duration(*max)),
-        FieldType::Bytes { min, max } => (units::show_bytes(*min), units::show_bytes(*max)),
-        _ => {
-            let expected = field.ty.expectation(None);
-            return Diagnostic::error(Code::OutOfBounds, format!("{what} must be {expected}"))
-                .at(tree, "out of bounds");
-        }
-    };
+    let bounds = field.ty.bounds(field.unit.as_deref());
+    if matches!(value, FieldValue::List(_)) {
+        let expected = field.ty.expectation(None);
+        return Diagnostic::error(Code::OutOfBounds, format!("{what} must be {expected}")).at(tree, "out of bounds");
+    }
     let shown = value.to_string();
     let shown = shown.trim_matches('"');
-    Diagnostic::error(Code::OutOfBounds, format!("{what} is {shown}{unit}, but must be from {low} to {high}{unit}"))
-        .at(tree, format!("from {low} to {high}{unit}"))
+    Diagnostic::error(Code::OutOfBounds, format!("{what} is {shown}{unit}, but must be {bounds}"))
+        .at(tree, bounds)
         .help(field.doc.clone())
 }

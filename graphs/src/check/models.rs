@@ -3,19 +3,19 @@ use indexmap::IndexMap;
 
 use crate::{
     Code, Diagnostic, FieldValue, MemoryNeed, ModelCatalogue, ModelFacts, ModelProblem, PortType, Severity, Span,
-    Width, check::nodes::Node, findings::Findings, suggest, units,
+    Width, check::nodes::Node, findings::Findings, suggest, tree::Origin, units,
 };
 
 pub(crate) fn find(nodes: &mut [Node<'_>], catalogue: &dyn ModelCatalogue, findings: &mut Findings) {
     // Each model is asked for once and its problem reported once, with every place that names it.
-    let mut asked: IndexMap<String, (Result<ModelFacts, ModelProblem>, Vec<Span>)> = IndexMap::new();
+    let mut asked: IndexMap<String, (Result<ModelFacts, ModelProblem>, Vec<(Span, Option<Origin>)>)> = IndexMap::new();
     for node in &mut *nodes {
         let mut found = IndexMap::new();
         for (field, value) in &node.values {
             let FieldValue::Model(reference) = &value.value else { continue };
             let entry = asked.entry(reference.clone());
             let (answer, places) = entry.or_insert_with(|| (catalogue.facts(reference), Vec::new()));
-            places.push(value.span.unwrap_or(node.kind.span));
+            places.push((value.span.unwrap_or(node.kind.span), value.origin.clone()));
             if let Ok(facts) = answer {
                 found.insert(field.clone(), facts.clone());
             }
@@ -33,7 +33,7 @@ pub(crate) fn find(nodes: &mut [Node<'_>], catalogue: &dyn ModelCatalogue, findi
     }
 }
 
-fn describe(reference: &str, problem: &ModelProblem, places: &[Span]) -> Diagnostic {
+fn describe(reference: &str, problem: &ModelProblem, places: &[(Span, Option<Origin>)]) -> Diagnostic {
     let diagnostic = match problem {
         ModelProblem::NotPresent { how_to_get, bytes } => {
             let size = bytes.map(|bytes| format!(" ({} to download)", units::show_bytes(bytes))).unwrap_or_default();
@@ -54,9 +54,17 @@ fn describe(reference: &str, problem: &ModelProblem, places: &[Span]) -> Diagnos
                 .help(format!("its file is {}", path.display()))
         }
     };
-    let labelled = places.iter().enumerate().fold(diagnostic, |diagnostic, (index, place)| {
-        diagnostic.label(*place, if index == 0 { "named here" } else { "and here" })
-    });
+    let mut labelled = diagnostic;
+    for (index, (place, _)) in places.iter().enumerate() {
+        labelled = labelled.label(*place, if index == 0 { "named here" } else { "and here" });
+    }
+    let mut shown: Vec<Span> = Vec::new();
+    for origin in places.iter().filter_map(|(_, origin)| origin.as_ref()) {
+        if !shown.contains(&origin.span) {
+            shown.push(origin.span);
+            labelled = labelled.label(origin.span, format!("value of parameter `{}`", origin.param));
+        }
+    }
     labelled.subject(reference)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     document::NodeDecl,
     findings::Findings,
     suggest,
-    tree::{Shape, Tree, Word},
+    tree::{Origin, Shape, Tree, Word},
     values,
 };
 
@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Value {
     pub(crate) value: FieldValue,
     pub(crate) span: Option<Span>,
+    /// The parameter that it came through.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A node and what is known of it.
@@ -104,7 +106,8 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
         }
         match values::read(&owner, field, tree) {
             Ok(value) => {
-                node.values.insert(field.name.clone(), Value { value, span: Some(tree.span) });
+                node.values
+                    .insert(field.name.clone(), Value { value, span: Some(tree.span), origin: tree.origin.clone() });
             }
             Err(diagnostic) => findings.push(*diagnostic),
         }
@@ -129,7 +132,7 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
                 findings.push(missing_field(field, &owner, &decl.kind));
             }
             Presence::Default(value) if !node.values.contains_key(&field.name) => {
-                node.values.insert(field.name.clone(), Value { value: value.clone(), span: None });
+                node.values.insert(field.name.clone(), Value { value: value.clone(), span: None, origin: None });
             }
             _ => {}
         }

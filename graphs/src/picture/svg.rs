@@ -18,12 +18,12 @@ pub fn svg(outline: &Outline) -> String {
     let labels: Vec<String> = plan.edges.iter().map(|edge| label_of(plan, edge)).collect();
     let layout = layout::lay_out(plan, &labels);
     let back_edges = layout.routes.iter().filter(|route| route.backwards).count() as f64;
-    let head = 30.0;
+    let head = 38.0;
     let width = layout.width.max(200.0) + 2.0 * MARGIN;
     let height = layout.height + 2.0 * MARGIN + head + if back_edges > 0.0 { 20.0 + 26.0 * back_edges } else { 0.0 };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-         height=\"{height:.0}\" font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\">\n"
+         height=\"{height:.0}\" font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif\">\n"
     );
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(svg, "<title>{}</title>", escape(&plan.name));

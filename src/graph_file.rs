@@ -1,0 +1,102 @@
+//! The graph file of a verb: its arguments, its text, the machine that it is checked against, and telling its mistakes.
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use nanomind::{
+    graphs::{self, Drawing, Overrides, Report, Source},
+    hal::{AcceleratorId, CpuTopology, default_groups, parse_groups},
+};
+
+use crate::{exit::Exit, machine_memory::MachineMemory};
+
+/// Longest graph that is read, in bytes: as long as the check of included files allows.
+const LONGEST: u64 = 1 << 20;
+
+/// Which graph, with which settings, for which machine.
+#[derive(Debug, clap::Args)]
+pub struct GraphArgs {
+    /// The graph, a RON file
+    pub graph: PathBuf,
+
+    /// Set a parameter of the graph
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+
+    /// Pin a node to an accelerator (cpu, cpu:0, …)
+    #[arg(long, value_name = "NODE=ACCELERATOR", value_parser = name_and_value)]
+    place: Vec<(String, String)>,
+
+    /// Core groups that are cpu:0, cpu:1, … [default: one for each cluster, or two halves]
+    #[arg(long, value_name = "CORES;CORES", env = "NANOMIND_CPU_GROUPS")]
+    cpu_groups: Option<String>,
+
+    /// Check for a machine with these accelerators, instead of this one
+    #[arg(long, value_name = "cpu,gpu,…", value_delimiter = ',', env = "NANOMIND_ACCELERATORS")]
+    accelerators: Vec<AcceleratorId>,
+
+    /// Memory that the graph may take, such as 512MiB [default: all that this machine has]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount, env = "NANOMIND_MEMORY")]
+    memory: Option<u64>,
+}
+
+impl GraphArgs {
+    /// What the command line sets over what the graph says.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { params: self.set.clone(), placements: self.place.clone() }
+    }
+
+    /// The machine to check for.
+    ///
+    /// # Errors
+    /// Exit 2 for core groups that make no sense.
+    pub fn machine(&self) -> Result<graphs::Machine, Exit> {
+        let accelerators = if self.accelerators.is_empty() {
+            let topology = CpuTopology::detect();
+            let groups = match &self.cpu_groups {
+                Some(text) => parse_groups(text, &topology).map_err(Exit::usage)?,
+                None => default_groups(&topology),
+            };
+            groups.into_iter().map(|group| group.name).collect()
+        } else {
+            self.accelerators.clone()
+        };
+        let here = || MachineMemory::read(Path::new("/")).map(|memory| memory.total);
+        Ok(graphs::Machine { accelerators, memory: self.memory.or_else(here) })
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn amount(text: &str) -> Result<u64, String> {
+    graphs::parse_memory(text).ok_or_else(|| "expected an amount of memory such as 512MiB".to_owned())
+}
+
+/// Reads a graph file.
+///
+/// # Errors
+/// Exit 65 for a file that is missing, too long or no text.
+pub fn read(path: &Path) -> Result<Source, Exit> {
+    let unreadable = |reason: String| Exit::invalid(format!("cannot read the graph {}: {reason}", path.display()));
+    let found = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if found.len() > LONGEST {
+        return Err(unreadable(format!("expected at most {LONGEST} bytes, found {}", found.len())));
+    }
+    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    Ok(Source::new(path.display().to_string(), text))
+}
+
+/// Tells the mistakes on stderr, drawn for a terminal if it is one.
+pub fn tell(report: &Report) {
+    let terminal = io::stderr().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // Where even stderr is gone nobody is left to tell.
+    let _ = writeln!(io::stderr(), "{}", report.draw(Drawing { terminal, colour, ..Drawing::PLAIN }));
+}
