@@ -7,26 +7,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
 
-use parking_lot::{Condvar, Mutex};
-
-use super::affinity::{CpuSet, current_cpu, keep_this_thread_on};
-use super::fork::{Call, Fork, MAX_TASKS};
-use crate::clock::Clock;
-
-/// Workers of one lane at most: one bit each says who sleeps.
-const MAX_WORKERS: usize = u64::BITS as usize;
-
-/// How long an idle worker, and a caller with nothing left to claim, spins before it sleeps: longer than the serial
-/// stretches between the calls of one step, far shorter than a scheduler's slice.
-const SPIN: Duration = Duration::from_micros(70);
-
-/// Looks at shared state between two looks at the clock.
-const SPINS_PER_LOOK: u32 = 32;
+use super::affinity::CpuSet;
+use super::crew::Crew;
+use super::fork::MAX_TASKS;
 
 /// Threads that run the tasks of a call together: the calling thread and `threads() - 1` workers.
 ///
@@ -35,32 +20,6 @@ pub struct Lane {
     crew: Option<Crew>,
     /// Whether a call is running; also keeps `Lane` from being `Sync`.
     busy: Cell<bool>,
-}
-
-/// The workers and what they share with the caller.
-struct Crew {
-    shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
-}
-
-struct Shared {
-    fork: Fork,
-    /// Where the workers may run.
-    cpus: CpuSet,
-    /// How many workers there are.
-    workers: usize,
-    /// Where the caller runs. The workers keep away from there: on a busy machine a woken worker would be put on its
-    /// caller's own core, and the two would take turns.
-    caller_cpu: AtomicUsize,
-    /// The workers that sleep, or are about to: bit `n` is worker `n`. Who wakes one clears its bit.
-    asleep: AtomicU64,
-    /// Set while idle workers should not spin, as others need their cores.
-    resting: AtomicBool,
-    closing: AtomicBool,
-    caller_asleep: AtomicBool,
-    caller: Mutex<()>,
-    all_done: Condvar,
-    clock: Clock,
 }
 
 impl Lane {
@@ -72,8 +31,8 @@ impl Lane {
     /// A lane of `threads` threads, the caller's among them, whose workers keep to `cpus` if given, and off the cpu
     /// that the caller runs on (best effort; the caller's own affinity is left alone).
     ///
-    /// There are never more threads than cpus that this process may use, nor than `cpus` has: threads that take turns on a core
-    /// only slow each other down. [`Lane::threads`] says how many there are.
+    /// There are never more threads than cpus that this process may use, nor than `cpus` has: threads that take turns
+    /// on a core only slow each other down. [`Lane::threads`] says how many there are.
     ///
     /// # Errors
     /// The operating system refuses to start a thread.
@@ -87,40 +46,20 @@ impl Lane {
         let cpus = cpus.map_or(allowed.clone(), |cpus| cpus.intersection(&allowed));
         // Less than the cpus where a quota says so.
         let most = thread::available_parallelism().map_or(1, usize::from).min(cpus.len());
-        Lane::with_workers(name, threads.min(most).saturating_sub(1).min(MAX_WORKERS), cpus)
+        Lane::with_workers(name, threads.min(most).saturating_sub(1).min(Crew::MAX_WORKERS), cpus)
     }
 
     fn with_workers(name: &str, workers: usize, cpus: CpuSet) -> io::Result<Lane> {
         if workers == 0 {
             return Ok(Lane::single());
         }
-        let shared = Arc::new(Shared {
-            fork: Fork::new(),
-            cpus,
-            workers,
-            caller_cpu: AtomicUsize::new(current_cpu()),
-            asleep: AtomicU64::new(0),
-            resting: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            caller_asleep: AtomicBool::new(false),
-            caller: Mutex::new(()),
-            all_done: Condvar::new(),
-            clock: Clock::system(),
-        });
-        // Dropping the crew ends the workers that were started, should one fail to.
-        let mut crew = Crew { shared, workers: Vec::with_capacity(workers) };
-        for worker in 0..workers {
-            let shared = Arc::clone(&crew.shared);
-            let seen = shared.fork.current();
-            let name = format!("{name}-{}", worker + 1);
-            crew.workers.push(thread::Builder::new().name(name).spawn(move || shared.serve(worker, seen))?);
-        }
+        let crew = Crew::start(name, workers, cpus)?;
         Ok(Lane { crew: Some(crew), busy: Cell::new(false) })
     }
 
     /// How many threads run a call, the caller's among them.
     pub fn threads(&self) -> usize {
-        self.crew.as_ref().map_or(1, |crew| crew.workers.len() + 1)
+        self.crew.as_ref().map_or(1, |crew| crew.len() + 1)
     }
 
     /// Calls `task(i)` once for each `i` in `0..tasks`, in no particular order, on all threads; returns when all are
@@ -137,7 +76,9 @@ impl Lane {
                 let mut first = 0;
                 while first < tasks {
                     let count = (tasks - first).min(MAX_TASKS);
-                    let panic = crew.run(count, &|index| task(first + index));
+                    // SAFETY: `Lane` is not `Sync`, so no other thread is here, and `busy` sends a task that comes back
+                    // to its own lane the other way.
+                    let panic = unsafe { crew.run(count, &|index| task(first + index)) };
                     if let Some(panic) = panic {
                         self.busy.set(false);
                         resume_unwind(panic);
@@ -174,7 +115,7 @@ impl Lane {
     /// call wakes them.
     pub(crate) fn rest(&self) {
         if let Some(crew) = &self.crew {
-            crew.shared.resting.store(true, Ordering::Relaxed);
+            crew.rest();
         }
     }
 }
@@ -197,155 +138,14 @@ impl<T> SharedStart<T> {
 // SAFETY: only the address is shared; whoever makes a reference out of it says why that is allowed.
 unsafe impl<T: Send> Sync for SharedStart<T> {}
 
-impl Crew {
-    /// Runs one call of at least one task and at most [`MAX_TASKS`]; gives back its panic.
-    fn run(&self, tasks: usize, task: &(impl Fn(usize) + Sync)) -> Option<super::fork::Panic> {
-        let shared = &*self.shared;
-        shared.resting.store(false, Ordering::Relaxed);
-        shared.caller_cpu.store(current_cpu(), Ordering::Relaxed);
-        // SAFETY: `Lane` is not `Sync` and `busy` keeps its own thread from calling twice, so one thread at a time
-        // offers; `task` is borrowed until `wait_until_done` has seen all tasks done.
-        let call = unsafe { shared.fork.offer(tasks, task) };
-        self.wake(tasks - 1);
-        if !shared.fork.help(call) {
-            shared.wait_until_done(tasks);
-        }
-        shared.fork.take_panic()
-    }
-
-    /// Wakes as many sleeping workers as have something to do.
-    fn wake(&self, wanted: usize) {
-        let shared = &*self.shared;
-        // SeqCst: whoever's bit we miss here sets it after our offer, and so sees the offer before it sleeps.
-        let mut asleep = shared.asleep.load(Ordering::SeqCst);
-        for _ in 0..wanted {
-            if asleep == 0 {
-                return;
-            }
-            let worker = asleep.trailing_zeros();
-            shared.asleep.fetch_and(!(1 << worker), Ordering::SeqCst);
-            if let Some(worker) = self.workers.get(worker as usize) {
-                worker.thread().unpark();
-            }
-            asleep &= asleep - 1;
-        }
-    }
-}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::SeqCst);
-        for worker in &self.workers {
-            worker.thread().unpark();
-        }
-        for worker in self.workers.drain(..) {
-            // A worker catches the panics of its tasks and has none of its own.
-            let _ = worker.join();
-        }
-    }
-}
-
-impl Shared {
-    /// What worker `worker` does: helps with each call after `seen` until the lane is dropped.
-    fn serve(&self, worker: usize, mut seen: Call) {
-        let mut kept_off = None;
-        while let Some(call) = self.next_call(worker, seen) {
-            seen = call;
-            let caller_cpu = self.caller_cpu.load(Ordering::Relaxed);
-            if kept_off != Some(caller_cpu) {
-                self.keep_off(caller_cpu, worker);
-                kept_off = Some(caller_cpu);
-            }
-            if self.fork.help(call) {
-                self.wake_caller();
-            }
-        }
-    }
-
-    /// Keeps worker `worker`, which is this thread, off the caller's cpu, and on one of its own where every cpu has
-    /// its worker.
-    fn keep_off(&self, caller_cpu: usize, worker: usize) {
-        let others = self.cpus.iter().filter(|cpu| *cpu != caller_cpu);
-        match others.clone().count() {
-            0 => {}
-            count if count <= self.workers => keep_this_thread_on(others.skip(worker % count).take(1)),
-            _ => keep_this_thread_on(others),
-        }
-    }
-
-    /// Waits for a call after `seen`: spins for a moment, then sleeps. `None` when the lane is dropped.
-    fn next_call(&self, worker: usize, seen: Call) -> Option<Call> {
-        let idle = self.clock.now();
-        loop {
-            for _ in 0..SPINS_PER_LOOK {
-                let call = self.fork.current();
-                if call != seen {
-                    return Some(call);
-                }
-                std::hint::spin_loop();
-            }
-            if self.closing.load(Ordering::Relaxed) {
-                return None;
-            }
-            let in_the_way =
-                self.resting.load(Ordering::Relaxed) || current_cpu() == self.caller_cpu.load(Ordering::Relaxed);
-            if in_the_way || self.clock.now().since(idle) > SPIN {
-                self.sleep(worker, seen);
-            }
-        }
-    }
-
-    /// Sleeps until a call after `seen` wants this worker, or the lane is dropped. May wake for nothing.
-    fn sleep(&self, worker: usize, seen: Call) {
-        let bit = 1 << worker;
-        self.asleep.fetch_or(bit, Ordering::SeqCst);
-        while self.fork.current() == seen
-            && self.asleep.load(Ordering::SeqCst) & bit != 0
-            && !self.closing.load(Ordering::SeqCst)
-        {
-            thread::park();
-        }
-        self.asleep.fetch_and(!bit, Ordering::SeqCst);
-    }
-
-    /// Waits until the workers have done what they claimed: spins for a moment, then sleeps, which also leaves the
-    /// core to a worker that was waiting for one.
-    fn wait_until_done(&self, tasks: usize) {
-        let idle = self.clock.now();
-        loop {
-            for _ in 0..SPINS_PER_LOOK {
-                if self.fork.is_done(tasks) {
-                    return;
-                }
-                std::hint::spin_loop();
-            }
-            if self.clock.now().since(idle) > SPIN {
-                break;
-            }
-        }
-        let mut caller = self.caller.lock();
-        // SeqCst: either the worker that finishes last sees this, or we see that it has finished.
-        self.caller_asleep.store(true, Ordering::SeqCst);
-        while !self.fork.is_done(tasks) {
-            self.all_done.wait(&mut caller);
-        }
-        self.caller_asleep.store(false, Ordering::Relaxed);
-    }
-
-    fn wake_caller(&self) {
-        if self.caller_asleep.load(Ordering::SeqCst) {
-            // With the lock held the caller is either asleep by now or sees that all is done.
-            let _caller = self.caller.lock();
-            self.all_done.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::crew::SPIN;
     use super::*;
+    use crate::clock::Clock;
     use proptest::prelude::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     /// More threads than this machine may have cores, so that some are always descheduled.
     fn crowded(threads: usize) -> Lane {
