@@ -71,7 +71,10 @@ fn broken_templates_are_errors_with_their_line() {
         "\n{% if %}",
         "test.gguf: key `tokenizer.chat_template`: line 2: syntax error: unexpected end of block",
     );
-    check_error("a\nb\n{{ nothing.at.all }}", "test.gguf: key `tokenizer.chat_template`: line 3: undefined value");
+    check_error(
+        "a\nb\n{{ nothing.at.all }}",
+        "test.gguf: key `tokenizer.chat_template`: line 3: undefined value: `nothing` is undefined",
+    );
 }
 
 #[test]

@@ -127,8 +127,8 @@ impl Candidates {
 
     /// Keeps candidates at least `p` times as probable as the most probable one; at least that.
     pub(super) fn cut_min_p(&mut self, p: f32) {
-        // A zero bar keeps all, also what cannot be.
-        if !(p > 0.0) {
+        // Zero keeps all, also what cannot be; so does what is no number.
+        if p.is_nan() || p <= 0.0 {
             return;
         }
         let bar = self.highest_logit() + p.ln();

@@ -65,8 +65,7 @@ impl Sampling {
 
     /// Whether the highest logit is taken without a draw.
     pub fn is_greedy(&self) -> bool {
-        // Written so that a temperature that is no number is greedy too.
-        !(self.temperature > 0.0)
+        self.temperature.is_nan() || self.temperature <= 0.0
     }
 
     /// Whether any penalty can change a logit.
