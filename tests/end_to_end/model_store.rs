@@ -1,5 +1,10 @@
 //! Models on the machine: `list`, `pull` and `show`.
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use nanomind::bricks::{GgufWriter, TensorType, store::Sha256};
 
@@ -199,4 +204,27 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = command.stdout(writer).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stderr}");
+}
+
+#[test]
+fn ctrl_c_ends_a_pull_with_130_and_the_next_one_goes_on() {
+    let machine = FreshMachine::new();
+    let content = tiny_model().to_bytes();
+    let server = FileServer::plain(content.clone(), Some(100));
+    let reference = served(&machine, &content, &server);
+    let mut command = machine.command(["pull", &reference]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The first answer breaks off, and the pause before the second attempt is the time to interrupt.
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("going on in") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted; what is here is kept"), "{said}");
+    machine.run(["list"]).exits(0).prints("fetched; pull goes on");
+    machine.run(["pull", &reference]).exits(0).says("digest checked");
 }

