@@ -7,7 +7,7 @@
 //! - [`KvInterchange`]: the canonical form of key-value state
 //! - [`Generation`]: one request, a pure state machine whose steps are jobs
 //! - [`CostModel`]: what a step costs
-//! - [`bench`]: speed of prefill and decode
+//! - [`mod@bench`]: speed of prefill and decode
 //!
 //! A row's result is bitwise independent of chunking, prefix reuse and thread count.
 
