@@ -180,7 +180,7 @@ impl FieldValue {
 
     /// The value under field type `ty`: a text becomes the path, model, choice or quantity that it
     /// stands for, an integer a number.
-    pub(crate) fn as_type(self, ty: &FieldType) -> Self {
+    pub(crate) fn into_type(self, ty: &FieldType) -> Self {
         match (self, ty) {
             (Self::Text(text), FieldType::Path) => Self::Path(text.into()),
             (Self::Text(text), FieldType::Model) => Self::Model(text),
@@ -196,7 +196,7 @@ impl FieldValue {
             (Self::Integer(value), FieldType::Number { .. }) => Self::Number(value as f64),
             (Self::Integer(value), FieldType::Bytes { .. }) if value >= 0 => Self::Bytes(value.unsigned_abs()),
             (Self::List(values), FieldType::List(of)) => {
-                Self::List(values.into_iter().map(|value| value.as_type(of)).collect())
+                Self::List(values.into_iter().map(|value| value.into_type(of)).collect())
             }
             (value, _) => value,
         }
@@ -344,7 +344,7 @@ impl FieldSpec {
     /// The value when a graph does not set the field; a text also stands for a path, a model, a
     /// choice, a duration or an amount of memory.
     pub fn default(mut self, value: impl Into<FieldValue>) -> Self {
-        self.presence = Presence::Default(value.into().as_type(&self.ty));
+        self.presence = Presence::Default(value.into().into_type(&self.ty));
         self
     }
 

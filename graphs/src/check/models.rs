@@ -6,9 +6,12 @@ use crate::{
     Width, check::nodes::Node, findings::Findings, suggest, tree::Origin, units,
 };
 
+/// A place that names a model, and the parameter that the name came through.
+type Mention = (Span, Option<Origin>);
+
 pub(crate) fn find(nodes: &mut [Node<'_>], catalogue: &dyn ModelCatalogue, findings: &mut Findings) {
     // Each model is asked for once and its problem reported once, with every place that names it.
-    let mut asked: IndexMap<String, (Result<ModelFacts, ModelProblem>, Vec<(Span, Option<Origin>)>)> = IndexMap::new();
+    let mut asked: IndexMap<String, (Result<ModelFacts, ModelProblem>, Vec<Mention>)> = IndexMap::new();
     for node in &mut *nodes {
         let mut found = IndexMap::new();
         for (field, value) in &node.values {
@@ -33,7 +36,7 @@ pub(crate) fn find(nodes: &mut [Node<'_>], catalogue: &dyn ModelCatalogue, findi
     }
 }
 
-fn describe(reference: &str, problem: &ModelProblem, places: &[(Span, Option<Origin>)]) -> Diagnostic {
+fn describe(reference: &str, problem: &ModelProblem, places: &[Mention]) -> Diagnostic {
     let diagnostic = match problem {
         ModelProblem::NotPresent { how_to_get, bytes } => {
             let size = bytes.map(|bytes| format!(" ({} to download)", units::show_bytes(bytes))).unwrap_or_default();

@@ -89,7 +89,7 @@ pub(super) fn lay_out(plan: &Plan, labels: &[String]) -> Layout {
         .collect();
     order(&mut layers, &links, items.len());
     let ys = heights_settled(&layers, &links, &heights);
-    place(plan, labels, &layers, &layer_of, &passes, &backwards, &heights, &ys)
+    Draft { plan, layers, layer_of, passes, backwards, heights, ys }.placed(labels)
 }
 
 fn node_height(plan: &Plan, node: usize) -> f64 {
@@ -287,54 +287,57 @@ pub(super) fn apart(wanted: &[f64], spaces: &[f64]) -> Vec<f64> {
     values.zip(offsets).map(|(value, offset)| value + offset).collect()
 }
 
-#[allow(clippy::too_many_arguments)]
-fn place(
-    plan: &Plan,
-    labels: &[String],
-    layers: &[Vec<usize>],
-    layer_of: &[usize],
-    passes: &[Vec<usize>],
-    backwards: &[bool],
-    heights: &[f64],
-    ys: &[f64],
-) -> Layout {
-    let nodes = plan.nodes.len();
-    let mut layout = Layout { places: vec![Place::default(); nodes], ..Layout::default() };
-    let mut x = 0.0;
-    // Left and right end of each layer.
-    let mut spans: Vec<(f64, f64)> = Vec::new();
-    for (index, layer) in layers.iter().enumerate() {
-        let width = layer.iter().filter(|&&item| item < nodes).map(|&item| node_width(plan, item)).fold(0.0, f64::max);
-        for &node in layer.iter().filter(|&&item| item < nodes) {
-            let own = node_width(plan, node);
-            layout.places[node] = Place { x: x + (width - own) / 2.0, y: ys[node], width: own, height: heights[node] };
+/// Layers, order and heights, before the widths are known.
+struct Draft<'a> {
+    plan: &'a Plan,
+    layers: Vec<Vec<usize>>,
+    layer_of: Vec<usize>,
+    /// By edge: the items that it passes.
+    passes: Vec<Vec<usize>>,
+    backwards: Vec<bool>,
+    heights: Vec<f64>,
+    ys: Vec<f64>,
+}
+
+impl Draft<'_> {
+    fn placed(&self, labels: &[String]) -> Layout {
+        let nodes = self.plan.nodes.len();
+        let mut layout = Layout { places: vec![Place::default(); nodes], ..Layout::default() };
+        let mut x = 0.0;
+        // Left and right end of each layer.
+        let mut spans: Vec<(f64, f64)> = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let in_layer = || layer.iter().copied().filter(|&item| item < nodes);
+            let width = in_layer().map(|node| node_width(self.plan, node)).fold(0.0, f64::max);
+            for node in in_layer() {
+                let own = node_width(self.plan, node);
+                let (x, y, height) = (x + (width - own) / 2.0, self.ys[node], self.heights[node]);
+                layout.places[node] = Place { x, y, width: own, height };
+            }
+            spans.push((x, x + width));
+            let edges = self.plan.edges.iter().zip(labels);
+            let here = edges.filter(|(edge, _)| self.layer_of[edge.from.node] == index);
+            let label = here.map(|(_, label)| label.chars().count()).max().unwrap_or(0);
+            x += width + (label as f64 * CHAR + 50.0).max(BETWEEN);
         }
-        spans.push((x, x + width));
-        let label = plan
-            .edges
-            .iter()
-            .zip(labels)
-            .filter(|(edge, _)| layer_of[edge.from.node] == index)
-            .map(|(_, label)| label.chars().count())
-            .max()
-            .unwrap_or(0);
-        x += width + (label as f64 * CHAR + 50.0).max(BETWEEN);
+        layout.width = spans.last().map_or(0.0, |(_, right)| *right);
+        layout.height = layout.places.iter().map(|place| place.y + place.height).fold(0.0, f64::max);
+        layout.routes = (0..self.plan.edges.len()).map(|edge| self.route(edge, &spans)).collect();
+        layout
     }
-    layout.width = spans.last().map_or(0.0, |(_, right)| *right);
-    layout.height = layout.places.iter().map(|place| place.y + place.height).fold(0.0, f64::max);
-    for (edge, items) in passes.iter().enumerate() {
-        let first = layer_of[plan.edges[edge].from.node];
+
+    fn route(&self, edge: usize, spans: &[(f64, f64)]) -> Route {
+        let first = self.layer_of[self.plan.edges[edge].from.node];
         let left = spans[first].1;
         let right = spans.get(first + 1).map_or(left + BETWEEN, |(left, _)| *left);
         let mut points = Vec::new();
-        for (step, &item) in items.iter().enumerate() {
+        for (step, &item) in self.passes[edge].iter().enumerate() {
             let (left, right) = spans[first + 1 + step];
-            let y = ys[item] + PASSING / 2.0;
+            let y = self.ys[item] + PASSING / 2.0;
             points.extend([(left, y), (right, y)]);
         }
-        layout.routes.push(Route { points, backwards: backwards[edge], label_x: (left + right) / 2.0 });
+        Route { points, backwards: self.backwards[edge], label_x: (left + right) / 2.0 }
     }
-    layout
 }
 
 #[cfg(test)]
