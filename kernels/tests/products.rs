@@ -252,6 +252,29 @@ fn a_row_read_back_from_the_packed_matrix_is_the_row_of_the_file() {
 }
 
 #[test]
+fn an_input_that_is_not_a_number_or_infinite_spoils_its_own_token_and_no_other() {
+    for format in Format::ALL {
+        let case = Case { format, kind: Weights::Random, rows: 18, cols: 256, tokens: 5, seed: 6 };
+        let (bytes, x) = (case.weights(), case.inputs());
+        for isa in Isa::available() {
+            let clean = case.product(isa, &Lane::single(), &x, &bytes);
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut spoiled = x.clone();
+                spoiled[2 * case.cols + 100] = bad;
+                let out = case.product(isa, &Lane::single(), &spoiled, &bytes);
+                for (token, (out, clean)) in out.chunks(case.rows).zip(clean.chunks(case.rows)).enumerate() {
+                    if token == 2 {
+                        assert!(out.iter().all(|value| !value.is_finite()), "{isa} {format}: {bad} became {out:?}");
+                    } else {
+                        assert!(bits(out) == bits(clean), "{isa} {format}: {bad} of token 2 reaches token {token}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn bytes_that_do_not_fit_the_shape_are_an_error() {
     let lane = Lane::single();
     let pack = |rows, cols, bytes: &[u8]| Matrix::pack(Isa::Portable, &lane, Format::Q4_0, rows, cols, bytes);

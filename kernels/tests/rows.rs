@@ -159,8 +159,8 @@ fn rotary_embedding_turns_the_pairs_of_both_layouts() {
     for layout in [RopeLayout::Interleaved, RopeLayout::Halves] {
         let mut expected: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
         for (index, head) in expected.chunks_mut(head_dim).enumerate() {
-            for pair in 0..rotated / 2 {
-                let frequency = 10_000f64.powf(-2.0 * pair as f64 / rotated as f64) / f64::from(factors[pair]);
+            for (pair, factor) in factors.iter().enumerate() {
+                let frequency = 10_000f64.powf(-2.0 * pair as f64 / rotated as f64) / f64::from(*factor);
                 let (sin, cos) = ((first + index / heads) as f64 * frequency).sin_cos();
                 let (a, b) = match layout {
                     RopeLayout::Interleaved => (2 * pair, 2 * pair + 1),

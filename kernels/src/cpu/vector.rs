@@ -77,4 +77,7 @@ pub(crate) unsafe trait Vector {
     unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
         load::code_group(values, high, low)
     }
+
+    /// Asks the cache for the line at `at`, which need not exist.
+    unsafe fn prefetch(at: *const u8);
 }

@@ -194,4 +194,10 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 }

@@ -201,4 +201,10 @@ unsafe impl Vector for Avx512 {
             (scale, halves)
         }
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 }

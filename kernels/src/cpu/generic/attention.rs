@@ -296,7 +296,7 @@ unsafe fn scores<V: Vector, const R: usize>(
     }
 }
 
-/// `totals = totals · factor + weights · values` for `R` rows and `N` vectors of a head's values.
+/// `totals = totals · factor + weights · values`, position by position, for `R` rows and `N` vectors of a head's values.
 #[inline(always)]
 unsafe fn weigh<V: Vector, const R: usize, const N: usize>(
     weights: &[[f32; BLOCK]; MAX_TILE],
@@ -314,18 +314,19 @@ unsafe fn weigh<V: Vector, const R: usize, const N: usize>(
                 *sum = V::mul(V::load(totals.add(t * padded + n * V::LANES)), V::splat(factors[t]));
             }
         }
+        let mut values = values;
         for position in 0..positions {
-            let values = values.add(position * padded);
             let mut value = [V::zero(); N];
             for (n, value) in value.iter_mut().enumerate() {
                 *value = V::load(values.add(n * V::LANES));
             }
             for (t, sums) in sums.iter_mut().enumerate() {
-                let weight = V::splat(weights[t][position]);
+                let weight = V::splat(*weights[t].as_ptr().add(position));
                 for (sum, value) in sums.iter_mut().zip(value) {
                     *sum = V::mul_add(weight, value, *sum);
                 }
             }
+            values = values.add(padded);
         }
         for (t, sums) in sums.iter().enumerate() {
             for (n, sum) in sums.iter().enumerate() {

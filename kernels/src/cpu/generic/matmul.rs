@@ -92,6 +92,9 @@ macro_rules! coded {
 }
 coded!(Q40 Q4_0 4, Q41 Q4_1 4, Q50 Q5_0 6, Q51 Q5_1 6, Q80 Q8_0 8, Q4K Q4K 4, Q5K Q5K 6, Q6K Q6K 6);
 
+/// How far ahead of its use a single token's product asks memory for weights: hardware does not look beyond a page.
+const AHEAD: usize = 6 << 10;
+
 /// Computes a tile of an integer format for `T` tokens; safe as [`TileKernel::tile`] is.
 #[inline(always)]
 unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
@@ -106,8 +109,17 @@ unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
             for _ in 0..tile.cols / F::FORMAT.block_len() {
                 let d = V::load_f16(header.cast());
                 let min = if has_min(F::FORMAT) { V::load_f16(header.add(2 * PANEL_ROWS).cast()) } else { d };
+                if T == 1 {
+                    V::prefetch(header.wrapping_add(AHEAD));
+                    V::prefetch(scales.wrapping_add(AHEAD));
+                }
                 header = header.add(header_bytes(F::FORMAT));
                 for _ in 0..F::GROUPS {
+                    if T == 1 {
+                        for line in (0..code_bytes(F::FORMAT)).step_by(64) {
+                            V::prefetch(codes.wrapping_add(AHEAD + line));
+                        }
+                    }
                     coded_group::<V, F, T>(&mut totals, d, min, scales, codes, group);
                     scales = scales.add(scale_bytes(F::FORMAT));
                     codes = codes.add(code_bytes(F::FORMAT));
@@ -167,14 +179,16 @@ unsafe fn coded_dots<V: Vector, F: Coded, const T: usize>(
     activations: *const i8,
     sums: *const i32,
 ) -> [V::Floats; T] {
-    // A const argument cannot be an associated constant yet; the match is decided at compile time.
-    match (F::BITS, F::ZERO) {
-        // SAFETY (all arms): as the caller says.
-        (4, 0) => unsafe { dots::<V, T, 4, 0>(codes, 0..4, activations, sums) },
-        (4, _) => unsafe { dots::<V, T, 4, 3>(codes, 0..4, activations, sums) },
-        (6, 0) => unsafe { dots::<V, T, 6, 0>(codes, 0..8, activations, sums) },
-        (6, _) => unsafe { dots::<V, T, 6, 4>(codes, 0..8, activations, sums) },
-        _ => unsafe { dots::<V, T, 8, 7>(codes, 0..8, activations, sums) },
+    // SAFETY: as the caller says.
+    unsafe {
+        // A const argument cannot be an associated constant yet; the match is decided at compile time.
+        match (F::BITS, F::ZERO) {
+            (4, 0) => dots::<V, T, 4, 0>(codes, 0..4, activations, sums),
+            (4, _) => dots::<V, T, 4, 3>(codes, 0..4, activations, sums),
+            (6, 0) => dots::<V, T, 6, 0>(codes, 0..8, activations, sums),
+            (6, _) => dots::<V, T, 6, 4>(codes, 0..8, activations, sums),
+            _ => dots::<V, T, 8, 7>(codes, 0..8, activations, sums),
+        }
     }
 }
 

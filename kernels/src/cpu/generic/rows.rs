@@ -54,7 +54,7 @@ pub(crate) fn larger(a: f32, b: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const ROUNDER: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = if x > 88.0 { 88.0 } else { x };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUNDER;
@@ -85,7 +85,7 @@ pub(crate) fn silu(x: f32) -> f32 {
 /// GELU by the hyperbolic tangent: `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, which is `x · sigmoid(2 …)`.
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_SQRT_2_BY_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_BY_PI: f32 = 1.595_769;
     x * sigmoid(TWICE_SQRT_2_BY_PI * (x + 0.044_715 * (x * x) * x))
 }
 
@@ -100,8 +100,7 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
 fn erf(x: f32) -> f32 {
     let square = x * x;
     let mut above = -2.726_142_3e-10;
-    for coefficient in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_9e-3, -1.609_603_3e-2]
-    {
+    for coefficient in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2] {
         above = above * square + coefficient;
     }
     let mut below = -1.456_607_2e-5;

@@ -272,4 +272,10 @@ unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly)) }
+    }
 }

@@ -59,8 +59,9 @@ unsafe impl Vector for Portable {
     ) -> Self::Floats {
         // SAFETY: the caller lends one value.
         let zeros = if ZERO > 0 { unsafe { negated_sum.read_unaligned() << ZERO } } else { 0 };
+        // Wraps only where an input was not-a-number, and its scale makes the result that again.
         #[expect(clippy::cast_precision_loss, reason = "rounded once, as promised")]
-        std::array::from_fn(|lane| ((high[lane] << HIGH_BITS) + low[lane] + zeros) as f32)
+        std::array::from_fn(|lane| (high[lane] << HIGH_BITS).wrapping_add(low[lane]).wrapping_add(zeros) as f32)
     }
 
     #[inline(always)]
@@ -146,4 +147,7 @@ unsafe impl Vector for Portable {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
 }
