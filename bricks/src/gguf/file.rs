@@ -4,10 +4,11 @@ use std::path::Path;
 
 use nanomind_hal::MappedFile;
 
+use super::array::Array;
 use super::error::{Fault, GgufError, GgufProblem};
 use super::parse::{Layout, value_at};
 use super::tensor::TensorInfo;
-use super::value::{Array, Value};
+use super::value::Value;
 
 /// Where the bytes of a file are.
 #[derive(Debug)]

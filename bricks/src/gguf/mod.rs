@@ -1,5 +1,6 @@
 //! GGUF files: a memory-mapped reader that trusts nothing, and a writer.
 
+mod array;
 mod cursor;
 mod error;
 mod file;
@@ -10,8 +11,9 @@ mod tests;
 mod value;
 mod writer;
 
+pub use array::{Array, ArrayIter};
 pub use error::{GgufError, GgufProblem};
 pub use file::Gguf;
 pub use tensor::{TensorInfo, TensorType};
-pub use value::{Array, ArrayIter, Value, ValueType};
+pub use value::{Value, ValueType};
 pub use writer::{GgufWriter, WriteValue};
