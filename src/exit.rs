@@ -46,11 +46,6 @@ impl Exit {
         Exit::new(Code::Invalid, error)
     }
 
-    /// Exit 69: a required device is missing.
-    pub fn device_missing(error: impl Into<Box<dyn Error>>) -> Exit {
-        Exit::new(Code::DeviceMissing, error)
-    }
-
     /// Ends with `code` and prints nothing more: the verb has already said everything on stderr.
     pub fn silent(code: Code) -> Exit {
         Exit { code, message: None, help: None }

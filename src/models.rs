@@ -59,8 +59,6 @@ pub fn resolve(model: &ModelRef, globals: &Globals) -> Result<PathBuf, Exit> {
 ///
 /// # Errors
 /// Fails where the model is not here and is not to be fetched, or cannot be.
-// The verbs that run models use it; until the first of them is listed nobody does.
-#[allow(dead_code)]
 pub fn resolve_or_pull(model: &ModelRef, globals: &Globals) -> Result<PathBuf, Exit> {
     let store = open_store(globals)?;
     match store.resolve(model) {

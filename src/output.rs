@@ -87,11 +87,6 @@ impl Table {
         self.rows.push(cells.map(|cell| cell.replace(char::is_control, "\u{fffd}")).into());
     }
 
-    /// Whether no row was added.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     fn write_row(&self, f: &mut fmt::Formatter<'_>, widths: &[usize], cells: &[&str]) -> fmt::Result {
         let mut line = String::new();
         for ((column, width), cell) in self.columns.iter().zip(widths).zip(cells) {
