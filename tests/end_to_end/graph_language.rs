@@ -350,6 +350,19 @@ Graph(
 }
 
 #[test]
+fn a_list_from_the_command_line_has_its_place_there() {
+    let text = ASSISTANT.replace("\"who\": \"a helpful eye\"", "\"who\": \"an eye\", \"stop\": []");
+    let text = text.replace("stop: [\"</s>\", \"\\n\\n\"]", "stop: \"$stop\"");
+    let plan = check_text("assistant.ron", &text, &Overrides::none().set("stop", "[\"a\", \"b\"]"));
+    let plan = plan.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(plan.node("mind").unwrap().texts("stop"), Ok(vec!["a", "b"]));
+    let report = check_text("assistant.ron", &text, &Overrides::none().set("stop", "[\"a\", 5]")).unwrap_err();
+    assert_eq!(report.diagnostics().len(), 1, "{report}");
+    let told = report.to_string();
+    assert!(told.contains("--set:1:12") && told.contains("is the number 5"), "{told}");
+}
+
+#[test]
 fn pictures_show_every_node_port_policy_and_placement() {
     let outline = Outline::from(assistant());
     let (svg, mermaid, dot) = (picture::svg(&outline), picture::mermaid(&outline), picture::dot(&outline));

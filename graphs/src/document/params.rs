@@ -87,15 +87,12 @@ impl Params {
             );
             return;
         };
-        match typed(&param.value.shape, value.shape) {
-            Ok(shape) => param.value = Tree { shape, ..value },
-            Err((found, expected)) => {
-                let found = Tree { shape: found, ..value };
-                findings.push(
-                    Diagnostic::wrong_type(&format!("parameter `{}`", name.text), &found, expected)
-                        .label(param.declared, format!("its default is {}", param.value.describe())),
-                );
-            }
+        match typed(&param.value.shape, value) {
+            (value, None) => param.value = value,
+            (found, Some(expected)) => findings.push(
+                Diagnostic::wrong_type(&format!("parameter `{}`", name.text), &found, expected)
+                    .label(param.declared, format!("its default is {}", param.value.describe())),
+            ),
         }
     }
 
@@ -190,32 +187,33 @@ impl Params {
     }
 }
 
-/// The value as the type of `default`, or the value back with what it should have been.
-fn typed(default: &Shape, value: Shape) -> Result<Shape, (Shape, &'static str)> {
-    let value = match value {
-        Shape::Untyped(text) => match default {
-            Shape::Text(_) => Shape::Text(text),
-            Shape::Nothing => Shape::Untyped(text),
-            _ => match tree::parse(&text, crate::source::FileId::default()) {
-                Ok(Tree { shape: Shape::Named(..), .. }) | Err(_) => Shape::Text(text),
+/// The value as the type of `default`, and what it should have been where it is something else.
+fn typed(default: &Shape, mut value: Tree) -> (Tree, Option<&'static str>) {
+    if let Shape::Untyped(text) = &value.shape {
+        // Behind as much space as stands before it on the command line, so that the places are right.
+        let padded = format!("{:1$}{text}", "", value.span.start);
+        value.shape = match default {
+            Shape::Nothing => return (value, None),
+            Shape::Text(_) => Shape::Text(text.clone()),
+            _ => match tree::parse(&padded, value.span.file) {
+                Ok(Tree { shape: Shape::Named(..), .. }) | Err(_) => Shape::Text(text.clone()),
                 Ok(parsed) => parsed.shape,
             },
-        },
-        value => value,
-    };
-    let expected = match (default, &value) {
+        };
+    }
+    let expected = match (default, &value.shape) {
         (Shape::Nothing, _)
         | (_, Shape::Nothing)
         | (Shape::Text(_), Shape::Text(_) | Shape::Untyped(_))
         | (Shape::Bool(_), Shape::Bool(_))
         | (Shape::Integer(_) | Shape::Number(_), Shape::Integer(_) | Shape::Number(_))
-        | (Shape::List(_), Shape::List(_)) => return Ok(value),
+        | (Shape::List(_), Shape::List(_)) => return (value, None),
         (Shape::Text(_), _) => "a text",
         (Shape::Bool(_), _) => "true or false",
         (Shape::Integer(_) | Shape::Number(_), _) => "a number",
         (_, _) => "a list [..]",
     };
-    Err((value, expected))
+    (value, Some(expected))
 }
 
 /// A scalar inside a text.

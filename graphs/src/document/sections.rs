@@ -73,41 +73,7 @@ pub(super) fn entries(what: &str, tree: &Tree, findings: &mut Findings) -> Vec<(
 pub(crate) fn read(tree: Tree, given: &Given<'_>, sources: &mut Sources, findings: &mut Findings) -> Document {
     let file = sources.name(tree.span.file).to_owned();
     let mut document = Document { head: tree.span.head(), ..Document::default() };
-    let whole = tree.span;
-    let fields = match tree.shape {
-        Shape::Named(word, Body::Fields(fields)) if word.text == "Graph" => {
-            document.head = word.span;
-            fields
-        }
-        Shape::Named(word, body) => {
-            let message = match body {
-                _ if word.text == "Graph" => "Graph has no fields".to_owned(),
-                _ => format!("a graph file starts with Graph(..), but here is {}", word.text),
-            };
-            let code = if word.text == "Graph" { Code::Empty } else { Code::NotAGraph };
-            findings.push(Diagnostic::error(code, message).label(word.span, "here").help(SKELETON));
-            return document;
-        }
-        Shape::Fields(fields) => {
-            findings.push(
-                Diagnostic::error(Code::NotAGraph, "a graph file starts with the word Graph")
-                    .label(whole.head(), "write Graph( here"),
-            );
-            fields
-        }
-        shape => {
-            let found = Tree { shape, span: whole, origin: None };
-            findings.push(
-                Diagnostic::error(
-                    Code::NotAGraph,
-                    format!("a graph file holds Graph(..), but here is {}", found.describe()),
-                )
-                .label(whole.head(), "here")
-                .help(SKELETON),
-            );
-            return document;
-        }
-    };
+    let Some(fields) = fields_of_graph(tree, &mut document.head, findings) else { return document };
     let (mut sections, misspelt) = split(fields, findings);
     document.edges_misspelt = misspelt && sections[4].is_none();
     let mut params = Params::default();
@@ -151,6 +117,45 @@ pub(crate) fn read(tree: Tree, given: &Given<'_>, sources: &mut Sources, finding
     }
     document.power = power.and_then(|(_, tree)| policies::power(&tree, findings));
     document
+}
+
+/// What stands in `Graph(…)`; `head` becomes the place of that word.
+fn fields_of_graph(tree: Tree, head: &mut Span, findings: &mut Findings) -> Option<Vec<(Word, Tree)>> {
+    let whole = tree.span;
+    match tree.shape {
+        Shape::Named(word, Body::Fields(fields)) if word.text == "Graph" => {
+            *head = word.span;
+            Some(fields)
+        }
+        Shape::Named(word, body) => {
+            let message = match body {
+                _ if word.text == "Graph" => "Graph has no fields".to_owned(),
+                _ => format!("a graph file starts with Graph(..), but here is {}", word.text),
+            };
+            let code = if word.text == "Graph" { Code::Empty } else { Code::NotAGraph };
+            findings.push(Diagnostic::error(code, message).label(word.span, "here").help(SKELETON));
+            None
+        }
+        Shape::Fields(fields) => {
+            findings.push(
+                Diagnostic::error(Code::NotAGraph, "a graph file starts with the word Graph")
+                    .label(whole.head(), "write Graph( here"),
+            );
+            Some(fields)
+        }
+        shape => {
+            let found = Tree { shape, span: whole, origin: None };
+            findings.push(
+                Diagnostic::error(
+                    Code::NotAGraph,
+                    format!("a graph file holds Graph(..), but here is {}", found.describe()),
+                )
+                .label(whole.head(), "here")
+                .help(SKELETON),
+            );
+            None
+        }
+    }
 }
 
 /// The sections in the order of [`SECTIONS`], and whether there were others.
