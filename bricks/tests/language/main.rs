@@ -4,6 +4,7 @@
 mod conversation;
 mod fixture;
 mod generation;
+mod hostile;
 mod interchange;
 mod invariance;
 mod reference;
