@@ -1,4 +1,31 @@
 //! The graph language: document, diagnostics, port types, checks, plan, pictures. Opens no file, starts no thread.
+//!
+//! ```ron
+//! Graph(
+//!     name: "camera-assistant",
+//!     include: [Include(file: "voice.ron", as: "voice", params: { "rate": 16000 })],  // its nodes: "voice.mic", ..
+//!     params: { "device": "/dev/video0", "seed": None },      // None: unset until --set gives it a value
+//!     nodes: {
+//!         "camera": Camera(device: "$device", every: "1s"),   // "$name": a whole value, "..${name}..": inside a text,
+//!         "eye":    VisionEncoder(model: "scene-mmproj.gguf"),    // "$$": a dollar sign
+//!         "mind":   Llm(model: "scene.gguf"),
+//!     },
+//!     edges: [
+//!         ("camera", "eye", Latest),                          // a node alone: its only output or input
+//!         ("eye.rows", "mind.image", Queue(policy: Block, packets: 4, tokens: 512), Latched),
+//!     ],
+//!     placement: { "eye": Prefer(["npu", "gpu", "cpu"]), "mind": Pin("cpu:0"), "*": Auto },
+//!     restart: { "*": OnFailure(max: 3, within: "1min") },    // or Never, Always(..)
+//!     power: Adaptive(high: 0.50, low: 0.20),                 // or Performance, Balanced, PowerSaver
+//! )
+//! ```
+//!
+//! Behind the two ends of an edge stand, in any order and each at most once, a queue policy (`Block`, `Latest`,
+//! `DropOldest`, `DropNewest`, or `Queue(..)` with a policy and capacities) and a firing rule (`Trigger`, `Latched`,
+//! `Joined`). What an edge does not say is taken from the port's type and the input's specification.
+//!
+//! [`check`] reads a [`Source`] against its [`Surroundings`] and makes the [`Plan`], or the [`Report`] of every mistake.
+//! Node kinds are [`NodeSpec`]s in a [`Registry`]; whoever registers one gets the same diagnostics for it.
 #![forbid(unsafe_code)]
 
 mod check;
