@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod command;
+mod doctor;
+mod graph_language;
 mod model_store;
 mod server;
 mod tidy;
