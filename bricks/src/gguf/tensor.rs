@@ -47,10 +47,11 @@ pub enum TensorType {
     TQ2_0 = 35,
     MXFP4 = 39,
     NVFP4 = 40,
+    Q1_0 = 41,
 }
 
-/// Number, type, name, elements of a block, bytes of a block.
-const TYPES: [(TensorType, &str, u64, u64); 33] = [
+/// Type, name, elements of a block, bytes of a block.
+const TYPES: [(TensorType, &str, u64, u64); 34] = [
     (TensorType::F32, "F32", 1, 4),
     (TensorType::F16, "F16", 1, 2),
     (TensorType::Q4_0, "Q4_0", 32, 18),
@@ -84,6 +85,7 @@ const TYPES: [(TensorType, &str, u64, u64); 33] = [
     (TensorType::TQ2_0, "TQ2_0", 256, 66),
     (TensorType::MXFP4, "MXFP4", 32, 17),
     (TensorType::NVFP4, "NVFP4", 64, 36),
+    (TensorType::Q1_0, "Q1_0", 128, 18),
 ];
 
 impl TensorType {

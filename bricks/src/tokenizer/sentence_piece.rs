@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::TokenId;
-use super::vocabulary::{TokenKind, Tokens};
+use super::vocabulary::{TOKENS_KEY, TokenKind, Tokens};
 use crate::gguf::{Gguf, GgufError, GgufProblem};
 
 /// Stands for a space.
@@ -25,8 +25,17 @@ pub(super) fn spell(text: &str, leading_space: bool) -> String {
     if leading_space { format!("{SPACE}{spelled}") } else { spelled }
 }
 
-/// One score for each token.
-pub(super) fn read_scores(gguf: &Gguf, count: usize) -> Result<Vec<f32>, GgufError> {
+/// Every token is cut at each of its characters to find the merges, which takes the square of its length.
+const MAX_TOKEN_BYTES: usize = 512;
+
+/// One score for each token, and no token longer than what can be cut.
+pub(super) fn read_scores(gguf: &Gguf, tokens: &Tokens<'_>) -> Result<Vec<f32>, GgufError> {
+    let count = tokens.texts.len();
+    if let Some((id, text)) = tokens.texts.iter().enumerate().find(|(_, text)| text.len() > MAX_TOKEN_BYTES) {
+        let expected = format!("tokens of at most {MAX_TOKEN_BYTES} bytes");
+        let found = format!("{} bytes in token {id}", text.len());
+        return Err(gguf.error(TOKENS_KEY, GgufProblem::Inconsistent { expected, found }));
+    }
     let scores = gguf.get_array(SCORES_KEY)?.to_f32s().map_err(|problem| gguf.error(SCORES_KEY, problem))?;
     if scores.len() == count {
         return Ok(scores);

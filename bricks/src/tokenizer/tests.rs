@@ -36,7 +36,7 @@ fn contradictory_vocabularies_get_an_error_that_names_the_key() {
             "key `tokenizer.ggml.pre`: expected one of `gpt-2`, `default`, `smollm`, `starcoder`, `refact`, \
              `llama-bpe`, `llama-v3`, `llama3`, `qwen2`, `deepseek-r1-qwen`, found `viking`",
         ),
-        (byte_level(vec![], vec![]), "key `tokenizer.ggml.tokens`: expected at least one token, found none"),
+        (byte_level(vec![], vec![]), "key `tokenizer.ggml.tokens`: expected 1 to 16777216 tokens, found 0"),
         (
             byte_level(vec!["a", "b", "a"], vec![]),
             "key `tokenizer.ggml.tokens`: expected each token once, found \"a\" as 0 and 2",
@@ -68,6 +68,10 @@ fn contradictory_vocabularies_get_an_error_that_names_the_key() {
         (
             sentence_piece(vec!["<unk>", "a"], vec![0.0]),
             "key `tokenizer.ggml.scores`: expected one score for each of 2 tokens, found 1",
+        ),
+        (
+            sentence_piece(vec!["<unk>", &"a".repeat(600)], vec![0.0, 0.0]),
+            "key `tokenizer.ggml.tokens`: expected tokens of at most 512 bytes, found 600 bytes in token 1",
         ),
         (
             sentence_piece(vec!["<unk>", "a"], vec![0.0, f32::NAN]),

@@ -60,7 +60,7 @@ impl Tokenizer {
 
     fn sentence_piece(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
         let tokens = Tokens::read(gguf)?;
-        let scores = sentence_piece::read_scores(gguf, tokens.texts.len())?;
+        let scores = sentence_piece::read_scores(gguf, &tokens)?;
         let merges = sentence_piece::implied_merges(&tokens, &scores);
         // Where SentencePiece puts them.
         let known = |id: TokenId| ((id as usize) < tokens.texts.len()).then_some(id);

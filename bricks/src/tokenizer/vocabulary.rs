@@ -43,6 +43,8 @@ pub(super) struct Tokens<'a> {
 }
 
 pub(super) const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
+/// Far beyond any model, and every index fits a [`TokenId`].
+const MAX_TOKENS: usize = 1 << 24;
 const TYPES_KEY: &str = "tokenizer.ggml.token_type";
 
 impl<'a> Tokens<'a> {
@@ -50,9 +52,9 @@ impl<'a> Tokens<'a> {
         let in_tokens = |problem| gguf.error(TOKENS_KEY, problem);
         let array = gguf.get_array(TOKENS_KEY)?;
         let texts = array.strings().and_then(|texts| texts.collect::<Result<Vec<_>, _>>()).map_err(in_tokens)?;
-        if texts.is_empty() {
-            let problem = GgufProblem::Inconsistent { expected: "at least one token".into(), found: "none".into() };
-            return Err(in_tokens(problem).into());
+        if texts.is_empty() || texts.len() > MAX_TOKENS {
+            let expected = format!("1 to {MAX_TOKENS} tokens");
+            return Err(in_tokens(GgufProblem::Inconsistent { expected, found: texts.len().to_string() }).into());
         }
         let kinds = read_kinds(gguf, texts.len())?;
         let mut ids = HashMap::with_capacity(texts.len());
@@ -103,7 +105,7 @@ fn read_kinds(gguf: &Gguf, count: usize) -> Result<Vec<TokenKind>, TokenizerErro
 pub(super) struct Vocabulary {
     bytes: Vec<u8>,
     /// Where each token's bytes end.
-    ends: Vec<u32>,
+    ends: Vec<usize>,
     kinds: Vec<TokenKind>,
 }
 
@@ -124,7 +126,7 @@ impl Vocabulary {
                     bytes.extend_from_slice(text.replace(sentence_piece::SPACE, " ").as_bytes());
                 }
             }
-            ends.push(bytes.len() as u32);
+            ends.push(bytes.len());
         }
         Vocabulary { bytes, ends, kinds: tokens.kinds.clone() }
     }
@@ -138,7 +140,7 @@ impl Vocabulary {
         let token = token as usize;
         let Some(&end) = self.ends.get(token) else { return &[] };
         let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start as usize..end as usize]
+        &self.bytes[start..end]
     }
 
     pub(super) fn kind(&self, token: TokenId) -> Option<TokenKind> {
