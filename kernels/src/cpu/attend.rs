@@ -1,12 +1,29 @@
 //! Splits attention into tasks for a lane: heads of keys and values × runs of tokens.
 
+use std::cell::RefCell;
+
 use half::f16;
 use nanomind_hal::Lane;
 
-use super::generic::attention::{AttentionTask, MAX_HEAD_DIM, MAX_ROWS};
+use super::generic::attention::{AttentionTask, space_len};
 use super::run;
 use crate::Isa;
 use crate::attention::KvView;
+
+/// Query rows (heads of a group × tokens) of a task: the more, the less it weighs to bring a block of keys and values
+/// into the workspace; few enough for the workspace to stay in the second-level cache.
+const ROWS: usize = 128;
+
+/// Sixteen values that start a cache line.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+thread_local! {
+    /// What a thread's tasks work in. It grows to what the widest of them needs and is then reused; on the stack, its
+    /// pages would be touched by every call, however small.
+    static SPACE: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A pointer to the output that tasks share; each writes its own heads of its own tokens.
 struct SharedOut(*mut f32);
@@ -31,7 +48,6 @@ pub(crate) fn attend(
     out: &mut [f32],
 ) {
     let (dim, kv_heads) = (kv.head_dim(), kv.kv_heads());
-    assert!(dim <= MAX_HEAD_DIM, "a head of {dim} values is wider than {MAX_HEAD_DIM}");
     assert_eq!(queries.len(), out.len(), "{} query values, room for {}", queries.len(), out.len());
     let heads = kv.heads();
     let stride = heads * dim;
@@ -47,9 +63,8 @@ pub(crate) fn attend(
         kv.capacity()
     );
     let group = heads / kv_heads;
-    assert!(group <= MAX_ROWS, "{group} heads share one head of keys, at most {MAX_ROWS} can");
     // A multiple of 8 tokens makes whole tiles of rows.
-    let most = MAX_ROWS / group;
+    let most = (ROWS / group).max(1);
     let run_tokens = if most >= 8 { most / 8 * 8 } else { most }.min(tokens);
     let runs = tokens.div_ceil(run_tokens);
     let shared = SharedOut(out.as_mut_ptr());
@@ -58,20 +73,28 @@ pub(crate) fn attend(
         let (token, head) = ((runs - 1 - index / kv_heads) * run_tokens, index % kv_heads);
         let at = token * stride + head * group * dim;
         let (keys, values): (&[f16], &[f16]) = kv.head(head);
-        let task = AttentionTask {
-            keys,
-            values,
-            head_dim: dim,
-            queries: queries[at..].as_ptr(),
-            // SAFETY: `out` is as long as `queries`, which has just been sliced there.
-            out: unsafe { shared.get().add(at) },
-            stride,
-            group,
-            tokens: run_tokens.min(tokens - token),
-            first_position: first_position + token,
-            scale,
-        };
-        // The task's heads of its tokens are its own: no other index has them.
-        run(isa, task);
+        let tokens = run_tokens.min(tokens - token);
+        let space_len = space_len(group * tokens, dim);
+        SPACE.with_borrow_mut(|space| {
+            if space.len() * 16 < space_len {
+                space.resize(space_len.div_ceil(16), Line([0.0; 16]));
+            }
+            let task = AttentionTask {
+                keys,
+                values,
+                head_dim: dim,
+                queries: queries[at..].as_ptr(),
+                // SAFETY: `out` is as long as `queries`, which has just been sliced there.
+                out: unsafe { shared.get().add(at) },
+                stride,
+                group,
+                tokens,
+                first_position: first_position + token,
+                scale,
+                space: &mut bytemuck::cast_slice_mut(space)[..space_len],
+            };
+            // The task's heads of its tokens are its own: no other index has them.
+            run(isa, task);
+        });
     });
 }

@@ -64,11 +64,18 @@ pub(crate) fn run<O: Op>(isa: Isa, op: O) -> O::Output {
     }
 }
 
-/// Tokens of the widest tile of a matrix product: as many as the registers hold.
+/// Tokens of the widest tile of a matrix product.
 pub(crate) fn tile_tokens(isa: Isa) -> usize {
-    match isa {
-        Isa::Avx512Vnni => 8,
-        _ => 4,
+    run(isa, WidestTile)
+}
+
+struct WidestTile;
+
+impl Op for WidestTile {
+    type Output = usize;
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) -> usize {
+        V::TILE
     }
 }
 

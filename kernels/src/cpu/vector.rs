@@ -13,6 +13,8 @@ use crate::block::GROUP;
 pub(crate) unsafe trait Vector {
     /// Lanes of [`Vector::Floats`]; divides [`crate::panel::PANEL_ROWS`].
     const LANES: usize;
+    /// Tokens of the widest tile of a matrix product, as many as the registers hold: a power of two up to 8.
+    const TILE: usize;
     /// `LANES` rows × 4 unsigned codes.
     type Codes: Copy;
     /// Integer dot products of `LANES` rows, in progress.

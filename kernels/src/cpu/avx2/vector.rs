@@ -16,6 +16,7 @@ pub(crate) struct Avx2<const VNNI: bool>;
 // inlined into them.
 unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const LANES: usize = 8;
+    const TILE: usize = 4;
     type Codes = __m256i;
     type Sums = __m256i;
     type Floats = __m256;

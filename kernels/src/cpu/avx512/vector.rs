@@ -13,6 +13,7 @@ pub(crate) struct Avx512;
 // SAFETY: the instructions are those that `super::run` enables; every function is inlined into it.
 unsafe impl Vector for Avx512 {
     const LANES: usize = 16;
+    const TILE: usize = 8;
     type Codes = __m512i;
     type Sums = __m512i;
     type Floats = __m512;

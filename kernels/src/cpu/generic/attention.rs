@@ -12,12 +12,10 @@ use crate::cpu::vector::Vector;
 
 /// Positions of a block.
 pub(crate) const BLOCK: usize = 32;
-/// Query rows (heads of a group × tokens) of a task.
-pub(crate) const MAX_ROWS: usize = 128;
-/// The widest head.
-pub(crate) const MAX_HEAD_DIM: usize = 256;
 /// Rows whose sums are in registers at a time, at most.
 const MAX_TILE: usize = 8;
+/// Every row of the workspace is a whole number of these, and so of vectors.
+const PAD: usize = 16;
 
 /// The queries of `tokens` tokens and `group` heads that share one head of keys and values.
 pub(crate) struct AttentionTask<'a> {
@@ -35,12 +33,90 @@ pub(crate) struct AttentionTask<'a> {
     pub(crate) stride: usize,
     /// Heads that share the keys.
     pub(crate) group: usize,
-    /// Tokens; `group · tokens` is at most [`MAX_ROWS`].
+    /// Tokens.
     pub(crate) tokens: usize,
     /// The first token's position: it sees the positions up to and including this one.
     pub(crate) first_position: usize,
     /// What scores are multiplied by.
     pub(crate) scale: f32,
+    /// What the task works in: at least [`space_len`] values, whatever they are.
+    pub(crate) space: &'a mut [f32],
+}
+
+/// Values of workspace that a task of `rows` query rows needs.
+pub(crate) fn space_len(rows: usize, head_dim: usize) -> usize {
+    let padded = head_dim.next_multiple_of(PAD);
+    2 * padded * BLOCK + 2 * padded * rows + 2 * rows.next_multiple_of(PAD)
+}
+
+/// The parts of a task's workspace.
+struct Space<'a> {
+    /// The block's keys, `[head_dim][BLOCK]`.
+    keys: &'a mut [f32],
+    /// The block's values, `[BLOCK][padded head_dim]`.
+    values: &'a mut [f32],
+    /// The scaled queries, tile after tile `[head_dim][rows of the tile]`.
+    queries: &'a mut [f32],
+    /// Each row's weighted sum of values, `[padded head_dim]`.
+    totals: &'a mut [f32],
+    /// Each row's largest score so far.
+    most: &'a mut [f32],
+    /// Each row's sum of weights so far.
+    sums: &'a mut [f32],
+    /// `head_dim`, padded.
+    padded: usize,
+}
+
+impl<'a> Space<'a> {
+    #[inline(always)]
+    fn new(space: &'a mut [f32], rows: usize, head_dim: usize) -> Space<'a> {
+        let padded = head_dim.next_multiple_of(PAD);
+        let (keys, space) = space.split_at_mut(padded * BLOCK);
+        let (values, space) = space.split_at_mut(padded * BLOCK);
+        let (queries, space) = space.split_at_mut(padded * rows);
+        let (totals, space) = space.split_at_mut(padded * rows);
+        let (most, sums) = space.split_at_mut(rows.next_multiple_of(PAD));
+        // The padding of values is weighed with the rest.
+        values.fill(0.0);
+        totals.fill(0.0);
+        most.fill(f32::NEG_INFINITY);
+        sums.fill(0.0);
+        Space { keys, values, queries, totals, most, sums, padded }
+    }
+}
+
+impl Op for AttentionTask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(mut self) {
+        let rows = self.group * self.tokens;
+        let space = std::mem::take(&mut self.space);
+        let mut space = Space::new(space, rows, self.head_dim);
+        let last = self.first_position + self.tokens;
+        // SAFETY: as the caller says.
+        unsafe {
+            self.load_queries(&mut space, V::ATTENTION_ROWS);
+            for start in (0..last).step_by(BLOCK) {
+                let positions = BLOCK.min(last - start);
+                self.load_keys::<V>(&mut space, start, positions);
+                self.load_values::<V>(&mut space, start, positions);
+                let mut row = 0;
+                while row < rows {
+                    let width = tile_rows(rows - row, V::ATTENTION_ROWS);
+                    match width {
+                        8 => self.block_tile::<V, 8>(&mut space, row, start, positions),
+                        4 => self.block_tile::<V, 4>(&mut space, row, start, positions),
+                        3 => self.block_tile::<V, 3>(&mut space, row, start, positions),
+                        2 => self.block_tile::<V, 2>(&mut space, row, start, positions),
+                        _ => self.block_tile::<V, 1>(&mut space, row, start, positions),
+                    }
+                    row += width;
+                }
+            }
+            self.store(&space);
+        }
+    }
 }
 
 /// Rows of the next tile where `left` rows are left: 8, 4, 3, 2 or 1.
@@ -53,131 +129,77 @@ fn tile_rows(left: usize, widest: usize) -> usize {
     }
 }
 
-/// What a task works in: about 330 kB of the thread's stack, of which a task touches what its shape needs.
-#[repr(C, align(64))]
-struct Workspace {
-    /// The block's keys, `[head_dim][BLOCK]`.
-    keys: [f32; MAX_HEAD_DIM * BLOCK],
-    /// The block's values, `[BLOCK][padded head_dim]`.
-    values: [f32; MAX_HEAD_DIM * BLOCK],
-    /// The scaled queries, tile after tile `[head_dim][rows of the tile]`.
-    queries: [f32; MAX_HEAD_DIM * MAX_ROWS],
-    /// Each row's weighted sum of values, `[padded head_dim]`.
-    totals: [f32; MAX_HEAD_DIM * MAX_ROWS],
-    /// The scores, then the weights, of one tile of rows.
-    weights: [[f32; BLOCK]; MAX_TILE],
-    /// Each row's largest score so far.
-    most: [f32; MAX_ROWS],
-    /// Each row's sum of weights so far.
-    sums: [f32; MAX_ROWS],
-}
-
-impl Op for AttentionTask<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        let rows = self.group * self.tokens;
-        debug_assert!(rows <= MAX_ROWS && self.head_dim <= MAX_HEAD_DIM && rows > 0);
-        let padded = self.head_dim.next_multiple_of(16);
-        let mut space = std::mem::MaybeUninit::<Workspace>::uninit();
-        // SAFETY: every array is plain floats. What is read is written first: the parts that `rows` and `head_dim`
-        // reach are cleared here, the queries are filled, and the weights are written whole before they are read.
-        let space = unsafe {
-            let space = space.as_mut_ptr();
-            (&raw mut (*space).keys).cast::<f32>().write_bytes(0, self.head_dim * BLOCK);
-            (&raw mut (*space).values).cast::<f32>().write_bytes(0, padded * BLOCK);
-            (&raw mut (*space).totals).cast::<f32>().write_bytes(0, padded * rows);
-            for row in 0..MAX_ROWS {
-                (&raw mut (*space).most).cast::<f32>().add(row).write(f32::NEG_INFINITY);
-                (&raw mut (*space).sums).cast::<f32>().add(row).write(0.0);
-            }
-            space
-        };
-        let last = self.first_position + self.tokens;
-        // SAFETY: as the caller says; the workspace is prepared.
-        unsafe {
-            self.load_queries(space, V::ATTENTION_ROWS);
-            for start in (0..last).step_by(BLOCK) {
-                let positions = BLOCK.min(last - start);
-                self.load_block::<V>(space, start, positions, padded);
-                let mut row = 0;
-                while row < rows {
-                    let width = tile_rows(rows - row, V::ATTENTION_ROWS);
-                    match width {
-                        8 => self.block_tile::<V, 8>(space, row, start, positions, padded),
-                        3 => self.block_tile::<V, 3>(space, row, start, positions, padded),
-                        4 => self.block_tile::<V, 4>(space, row, start, positions, padded),
-                        2 => self.block_tile::<V, 2>(space, row, start, positions, padded),
-                        _ => self.block_tile::<V, 1>(space, row, start, positions, padded),
-                    }
-                    row += width;
-                }
-            }
-            self.store(space, padded);
-        }
-    }
-}
-
 impl AttentionTask<'_> {
     /// Scales the queries and brings those of each tile of rows together.
     #[inline(always)]
-    unsafe fn load_queries(&self, space: *mut Workspace, widest: usize) {
+    unsafe fn load_queries(&self, space: &mut Space<'_>, widest: usize) {
         let rows = self.group * self.tokens;
         let mut row = 0;
         while row < rows {
             let width = tile_rows(rows - row, widest);
+            let tile = &mut space.queries[row * self.head_dim..][..width * self.head_dim];
             for t in 0..width {
                 let (token, head) = ((row + t) / self.group, (row + t) % self.group);
-                for d in 0..self.head_dim {
-                    // SAFETY: the queries of every token are `group · head_dim` values; `row + width` is at most
-                    // MAX_ROWS.
-                    unsafe {
-                        let query = *self.queries.add(token * self.stride + head * self.head_dim + d);
-                        let queries = (&raw mut (*space).queries).cast::<f32>();
-                        queries.add(row * self.head_dim + d * width + t).write(query * self.scale);
-                    }
+                for (d, queries) in tile.chunks_exact_mut(width).enumerate() {
+                    // SAFETY: the queries of every token are `group · head_dim` values.
+                    let query = unsafe { *self.queries.add(token * self.stride + head * self.head_dim + d) };
+                    queries[t] = query * self.scale;
                 }
             }
             row += width;
         }
     }
 
-    /// Brings the keys (transposed) and values of `positions` positions from `start` on into the workspace.
+    /// Brings the keys of `positions` positions from `start` on into the workspace, so that lanes are positions. Lanes
+    /// without a position are given zeros.
     #[inline(always)]
-    unsafe fn load_block<V: Vector>(&self, space: *mut Workspace, start: usize, positions: usize, padded: usize) {
+    unsafe fn load_keys<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
         let dim = self.head_dim;
-        let from = start * dim..(start + positions) * dim;
-        let (keys, values) = (&self.keys[from.clone()], &self.values[from]);
+        let keys = &self.keys[start * dim..(start + positions) * dim];
         let whole = dim / V::LANES * V::LANES;
-        // SAFETY: reads stay inside the slices just taken, writes inside the arrays of the workspace.
-        unsafe {
-            let to = (&raw mut (*space).keys).cast::<f32>();
-            let mut position = 0;
-            while position + V::LANES <= positions {
-                for d in (0..whole).step_by(V::LANES) {
-                    let from = keys.as_ptr().add(position * dim + d);
-                    V::transpose_f16(from.cast(), dim, to.add(d * BLOCK + position), BLOCK);
-                }
-                for p in position..position + V::LANES {
-                    for d in whole..dim {
-                        to.add(d * BLOCK + p).write(keys[p * dim + d].to_f32());
+        for position in (0..positions).step_by(V::LANES) {
+            let lanes = V::LANES.min(positions - position);
+            for d in (0..whole).step_by(V::LANES) {
+                let to = &mut space.keys[d * BLOCK + position..];
+                debug_assert!(to.len() >= (V::LANES - 1) * BLOCK + V::LANES);
+                if lanes == V::LANES {
+                    // SAFETY: `keys` has this many rows of `dim` values from `position` on, `keys[d..]` of the
+                    // workspace as many columns of BLOCK lanes.
+                    unsafe {
+                        V::transpose_f16(keys.as_ptr().add(position * dim + d).cast(), dim, to.as_mut_ptr(), BLOCK);
                     }
+                    continue;
                 }
-                position += V::LANES;
+                let mut rows = [f16::ZERO; PAD * PAD];
+                for (row, key) in rows.chunks_exact_mut(V::LANES).zip(keys[position * dim..].chunks_exact(dim)) {
+                    row.copy_from_slice(&key[d..d + V::LANES]);
+                }
+                // SAFETY: `rows` has at least LANES rows of LANES values; the workspace as above.
+                unsafe { V::transpose_f16(rows.as_ptr().cast(), V::LANES, to.as_mut_ptr(), BLOCK) }
             }
-            for p in position..positions {
-                for d in 0..dim {
-                    to.add(d * BLOCK + p).write(keys[p * dim + d].to_f32());
-                }
-            }
-            let to = (&raw mut (*space).values).cast::<f32>();
-            for p in 0..positions {
-                for d in (0..whole).step_by(V::LANES) {
-                    V::store(to.add(p * padded + d), V::load_f16(values.as_ptr().add(p * dim + d).cast()));
-                }
+            for (lane, key) in keys[position * dim..].chunks_exact(dim).take(lanes).enumerate() {
                 for d in whole..dim {
-                    to.add(p * padded + d).write(values[p * dim + d].to_f32());
+                    space.keys[d * BLOCK + position + lane] = key[d].to_f32();
+                }
+            }
+        }
+    }
+
+    /// Brings the values of `positions` positions from `start` on into the workspace.
+    #[inline(always)]
+    unsafe fn load_values<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
+        let dim = self.head_dim;
+        let values = &self.values[start * dim..(start + positions) * dim];
+        for (from, to) in values.chunks_exact(dim).zip(space.values.chunks_exact_mut(space.padded)) {
+            let mut from = from.chunks_exact(V::LANES);
+            let mut to = to.chunks_exact_mut(V::LANES);
+            for (from, to) in (&mut from).zip(&mut to) {
+                // SAFETY: both chunks are one vector long; `f16` is its bits.
+                unsafe { V::store(to.as_mut_ptr(), V::load_f16(from.as_ptr().cast())) }
+            }
+            if let Some(to) = to.next() {
+                for (from, to) in from.remainder().iter().zip(to) {
+                    *to = from.to_f32();
                 }
             }
         }
@@ -187,59 +209,57 @@ impl AttentionTask<'_> {
     #[inline(always)]
     unsafe fn block_tile<V: Vector, const R: usize>(
         &self,
-        space: *mut Workspace,
+        space: &mut Space<'_>,
         row: usize,
         start: usize,
         positions: usize,
-        padded: usize,
     ) {
-        // SAFETY: rows and widths are those that the workspace was prepared for.
+        let dim = self.head_dim;
+        let mut weights = [[0f32; BLOCK]; MAX_TILE];
+        let queries = &space.queries[row * dim..][..R * dim];
+        // SAFETY: the keys are `[head_dim][BLOCK]`, these queries `[head_dim][R]`.
+        unsafe { scores::<V, R>(space.keys.as_ptr(), queries.as_ptr(), dim, &mut weights) };
+        let mut before = [0f32; R];
+        for (t, before) in before.iter_mut().enumerate() {
+            *before = space.most[row + t];
+            let sees = self.first_position + (row + t) / self.group + 1;
+            let visible = sees.saturating_sub(start).min(positions);
+            if visible < BLOCK {
+                weights[t][visible..].fill(f32::NEG_INFINITY);
+            }
+        }
+        // Row by row the steps would wait for each other; step by step the rows overlap.
+        let most: [f32; R] = std::array::from_fn(|t| larger(largest(&weights[t]), before[t]));
+        let mut factors = [0f32; R];
+        for (factor, (before, most)) in factors.iter_mut().zip(before.iter().zip(&most)) {
+            *factor = exp(before - most);
+        }
+        for (weights, most) in weights.iter_mut().zip(&most) {
+            for weight in weights {
+                *weight = exp(*weight - most);
+            }
+        }
+        for t in 0..R {
+            let halves = std::array::from_fn(|i| weights[t][i] + weights[t][i + BLOCK / 2]);
+            space.most[row + t] = most[t];
+            space.sums[row + t] = space.sums[row + t] * factors[t] + fold(halves, |a, b| a + b);
+        }
+        let padded = space.padded;
+        let totals = space.totals[row * padded..][..R * padded].as_mut_ptr();
+        let values = space.values[..BLOCK * padded].as_ptr();
+        let mut d = 0;
+        // SAFETY: a row of values and of totals is `padded` long, a whole number of vectors.
         unsafe {
-            let weights = &mut (*space).weights;
-            scores::<V, R>(
-                &raw const (*space).keys as *const f32,
-                (&raw const (*space).queries).cast::<f32>().add(row * self.head_dim),
-                self.head_dim,
-                weights,
-            );
-            let mut before = [0f32; R];
-            for (t, before) in before.iter_mut().enumerate() {
-                *before = (*space).most[row + t];
-                let sees = self.first_position + (row + t) / self.group + 1;
-                let visible = sees.saturating_sub(start).min(positions);
-                if visible < BLOCK {
-                    weights[t][visible..].fill(f32::NEG_INFINITY);
-                }
-            }
-            // Row by row the steps would wait for each other; step by step the rows overlap.
-            let most: [f32; R] = std::array::from_fn(|t| larger(largest(&weights[t]), before[t]));
-            let mut factors = [0f32; R];
-            for (factor, (before, most)) in factors.iter_mut().zip(before.iter().zip(&most)) {
-                *factor = exp(before - most);
-            }
-            for (weights, most) in weights.iter_mut().zip(&most) {
-                for weight in weights {
-                    *weight = exp(*weight - most);
-                }
-            }
-            for t in 0..R {
-                let halves = std::array::from_fn(|i| weights[t][i] + weights[t][i + BLOCK / 2]);
-                (*space).most[row + t] = most[t];
-                (*space).sums[row + t] = (*space).sums[row + t] * factors[t] + fold(halves, |a, b| a + b);
-            }
-            let values = (&raw const (*space).values).cast::<f32>();
-            let totals = (&raw mut (*space).totals).cast::<f32>().add(row * padded);
-            let mut d = 0;
             while R < 4 && d + 4 * V::LANES <= padded {
-                weigh::<V, R, 4>(weights, &factors, values.add(d), totals.add(d), padded, positions);
+                weigh::<V, R, 4>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
                 d += 4 * V::LANES;
             }
             while d + 2 * V::LANES <= padded {
-                weigh::<V, R, 2>(weights, &factors, values.add(d), totals.add(d), padded, positions);
+                weigh::<V, R, 2>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
                 d += 2 * V::LANES;
             }
             while d < padded {
-                weigh::<V, R, 1>(weights, &factors, values.add(d), totals.add(d), padded, positions);
+                weigh::<V, R, 1>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
                 d += V::LANES;
             }
         }
@@ -247,16 +267,16 @@ impl AttentionTask<'_> {
 
     /// Divides by the sums of weights and writes the result.
     #[inline(always)]
-    unsafe fn store(&self, space: *const Workspace, padded: usize) {
-        for row in 0..self.group * self.tokens {
+    unsafe fn store(&self, space: &Space<'_>) {
+        for (row, totals) in space.totals.chunks_exact(space.padded).enumerate() {
             let (token, head) = (row / self.group, row % self.group);
+            let inverse = 1.0 / space.sums[row];
             // SAFETY: the result of every token has room for `group · head_dim` values.
             unsafe {
-                let inverse = 1.0 / (*space).sums[row];
                 let out = self.out.add(token * self.stride + head * self.head_dim);
-                for d in 0..self.head_dim {
+                for (d, total) in totals[..self.head_dim].iter().enumerate() {
                     // Adding zero makes every zero positive: exact zeros of unseen positions may have turned its sign.
-                    out.add(d).write((*space).totals[row * padded + d] * inverse + 0.0);
+                    out.add(d).write(total * inverse + 0.0);
                 }
             }
         }

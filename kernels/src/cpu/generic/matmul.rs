@@ -92,7 +92,8 @@ macro_rules! coded {
 }
 coded!(Q40 Q4_0 4, Q41 Q4_1 4, Q50 Q5_0 6, Q51 Q5_1 6, Q80 Q8_0 8, Q4K Q4K 4, Q5K Q5K 6, Q6K Q6K 6);
 
-/// How far ahead of its use a single token's product asks memory for weights: hardware does not look beyond a page.
+/// How far ahead of their use the product of a few tokens asks memory for weights, as hardware does not look beyond a
+/// page. Many tokens, tile after tile, find them in the cache.
 const AHEAD: usize = 6 << 10;
 
 /// Computes a tile of an integer format for `T` tokens; safe as [`TileKernel::tile`] is.
@@ -109,13 +110,13 @@ unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
             for _ in 0..tile.cols / F::FORMAT.block_len() {
                 let d = V::load_f16(header.cast());
                 let min = if has_min(F::FORMAT) { V::load_f16(header.add(2 * PANEL_ROWS).cast()) } else { d };
-                if T == 1 {
+                if T < V::TILE {
                     V::prefetch(header.wrapping_add(AHEAD));
                     V::prefetch(scales.wrapping_add(AHEAD));
                 }
                 header = header.add(header_bytes(F::FORMAT));
                 for _ in 0..F::GROUPS {
-                    if T == 1 {
+                    if T < V::TILE {
                         for line in (0..code_bytes(F::FORMAT)).step_by(64) {
                             V::prefetch(codes.wrapping_add(AHEAD + line));
                         }

@@ -83,6 +83,7 @@ unsafe fn narrow(values: float32x4_t) -> uint16x4_t {
 // inlined into them.
 unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
     const LANES: usize = 8;
+    const TILE: usize = 4;
     type Codes = [uint8x16_t; 2];
     type Sums = [int32x4_t; 2];
     type Floats = [float32x4_t; 2];

@@ -13,6 +13,7 @@ const LANES: usize = 16;
 // SAFETY: nothing here needs an instruction that a machine could lack.
 unsafe impl Vector for Portable {
     const LANES: usize = LANES;
+    const TILE: usize = 4;
     type Codes = [[u8; 4]; LANES];
     type Sums = [i32; LANES];
     type Floats = [f32; LANES];
