@@ -9,6 +9,11 @@ use crate::{
     source::{FileId, Location, Source, Sources, Span},
 };
 
+/// Most mistakes that are drawn; all of them are counted and serialised.
+const MOST_DRAWN: usize = 100;
+/// Longest line that is drawn, in bytes; a graph with a longer one (no person wrote it) gets places in words only.
+const LONGEST_LINE: usize = 4096;
+
 /// Every mistake of a graph, worst first within their order in the files.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -107,7 +112,7 @@ impl Report {
             .with_break_words(false)
             .without_syntax_highlighting();
         let mut text = String::new();
-        for diagnostic in &self.diagnostics {
+        for diagnostic in self.diagnostics.iter().take(MOST_DRAWN) {
             // Writing to a String fails only if a span lies outside its file, which no check makes.
             let drawn = Drawn::of(&self.sources, diagnostic);
             for part in std::iter::once(&drawn).chain(&drawn.related) {
@@ -119,6 +124,9 @@ impl Report {
         let mut text = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             text.push('\n');
+        }
+        if self.diagnostics.len() > MOST_DRAWN {
+            text.push_str(&format!("the first {MOST_DRAWN} of {}\n", self.diagnostics.len()));
         }
         text.push_str(&self.summary());
         text
@@ -220,6 +228,7 @@ impl Drawn {
         };
         let named = |file: FileId| {
             let source: Option<&std::sync::Arc<Source>> = sources.get(file);
+            let source = source.filter(|source| source.text.lines().all(|line| line.len() <= LONGEST_LINE));
             source.map(|source| miette::NamedSource::new(&source.name, source.text.clone()))
         };
         let related = files
@@ -235,6 +244,11 @@ impl Drawn {
                 related: Vec::new(),
             })
             .collect();
+        let in_words = diagnostic.labels.iter().filter(|label| named(label.span.file).is_none()).map(|label| {
+            let Location { file, line, column, .. } = sources.locate(label.span);
+            format!("{file}:{line}:{column}: {}", label.text)
+        });
+        let help: Vec<String> = in_words.chain(diagnostic.help.clone()).collect();
         Self {
             code: Some(match diagnostic.labels.first().map(|label| sources.locate(label.span)) {
                 Some(Location { file, line, column, .. }) => format!("{} at {file}:{line}:{column}", diagnostic.code),
@@ -243,7 +257,7 @@ impl Drawn {
             severity: diagnostic.severity,
             message: diagnostic.message.clone(),
             labels: files.first().map(|&file| of_file(file)).unwrap_or_default(),
-            help: diagnostic.help.clone(),
+            help: (!help.is_empty()).then(|| help.join("\n")),
             source: files.first().and_then(|&file| named(file)),
             related,
         }

@@ -4,12 +4,16 @@ use strsim::damerau_levenshtein;
 /// Most words that a message lists.
 const LISTED: usize = 16;
 
+/// Most candidates that are compared: more than a graph by hand has nodes.
+const COMPARED: usize = 200;
+
 /// The candidate nearest to `word`, if few enough letters differ (a third of the word, at least one) or only case does.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let reach = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .take(COMPARED)
         .map(|candidate| {
             let distance = damerau_levenshtein(&lower, &candidate.to_lowercase());
             // A word that continues what was written ("temp" for "temperature") is as good as one slip.

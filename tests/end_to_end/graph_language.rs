@@ -418,6 +418,17 @@ fn a_specification_that_contradicts_itself_is_refused() {
     assert_eq!(refused(widthless), "node kind Eye refers to field model, which is no model field of it");
 }
 
+#[test]
+fn a_machine_made_graph_with_thousands_of_mistakes_in_one_line_is_told_in_words() {
+    let nodes: String = (0..1000).map(|node| format!("\"n{node}\": Promp(), ")).collect();
+    let edges: String = (0..4000).map(|edge| format!("(\"a{edge}.x\", \"b{edge}.y\"), ")).collect();
+    let text = format!("Graph(name: \"x\", nodes: {{{nodes}}}, edges: [{edges}])");
+    let told = check_text("x.ron", &text, &Overrides::none()).unwrap_err().to_string();
+    assert!(told.contains("x.ron:1:32: unknown kind"), "{}", &told[..2000]);
+    assert!(told.ends_with("the first 100 of 9000\n9000 errors, 0 warnings"), "{}", &told[told.len() - 300..]);
+    assert!(told.len() < 50_000, "{} bytes", told.len());
+}
+
 /// Texts near a graph: each with a few characters dropped, doubled, swapped or replaced.
 #[test]
 fn no_text_makes_a_check_panic() {
