@@ -16,15 +16,18 @@ pub enum Isa {
     AvxVnni,
     /// AVX-512 (F, BW, DQ, VL) with VNNI.
     Avx512Vnni,
+    /// AArch64 with NEON alone, such as a Cortex-A72.
+    Neon,
     /// AArch64 with the dot product instructions (`sdot`).
     NeonDot,
-    /// AArch64 with the 8-bit matrix instructions (`usdot`, `smmla`).
+    /// AArch64 with the 8-bit matrix instructions (`usdot`).
     NeonI8mm,
 }
 
 impl Isa {
     /// Every family, slowest first.
-    pub const ALL: [Isa; 6] = [Isa::Portable, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni, Isa::NeonDot, Isa::NeonI8mm];
+    pub const ALL: [Isa; 7] =
+        [Isa::Portable, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot, Isa::NeonI8mm];
 
     /// The fastest family of this machine.
     #[must_use]
@@ -57,6 +60,8 @@ impl Isa {
                     && std::arch::is_x86_feature_detected!("avx512vnni")
             }
             #[cfg(target_arch = "aarch64")]
+            Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
             Isa::NeonDot => has_dotprod(),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm => has_dotprod() && std::arch::is_aarch64_feature_detected!("i8mm"),
@@ -72,6 +77,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avx-vnni",
             Isa::Avx512Vnni => "avx512-vnni",
+            Isa::Neon => "neon",
             Isa::NeonDot => "neon-dot",
             Isa::NeonI8mm => "neon-i8mm",
         }
@@ -93,7 +99,7 @@ fn has_avx2() -> bool {
 
 #[cfg(target_arch = "aarch64")]
 fn has_dotprod() -> bool {
-    std::arch::is_aarch64_feature_detected!("dotprod")
+    std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod")
 }
 
 impl fmt::Display for Isa {

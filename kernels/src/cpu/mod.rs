@@ -56,7 +56,10 @@ pub(crate) fn run<O: Op>(isa: Isa, op: O) -> O::Output {
         Isa::Avx512Vnni => unsafe { avx512::run(op) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the instruction set is available.
-        Isa::NeonDot => unsafe { neon::run(op) },
+        Isa::Neon => unsafe { neon::run(op) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the instruction set is available.
+        Isa::NeonDot => unsafe { neon::run_dot(op) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the instruction set is available.
         Isa::NeonI8mm => unsafe { neon::run_i8mm(op) },

@@ -7,11 +7,31 @@ use std::arch::asm;
 use crate::activations::HIGH_BITS;
 use crate::cpu::vector::Vector;
 
-/// Eight lanes of NEON.
+/// Without dot product instructions: products are made in 16 bits and added in pairs.
+pub(crate) const PLAIN: u8 = 0;
+/// With `sdot`.
+pub(crate) const DOT: u8 = 1;
+/// With `usdot`.
+pub(crate) const I8MM: u8 = 2;
+
+/// Eight lanes of NEON, with the dot product of `LEVEL`.
 ///
-/// `sdot` multiplies signed bytes: codes below 64 are that already, and 8-bit codes become so (their zero is 128) by
-/// turning their highest bit. `usdot` (`I8MM`) takes codes as they are.
-pub(crate) struct Neon<const I8MM: bool>;
+/// `sdot` and the plain product take signed bytes: codes below 64 are that already, and 8-bit codes become so (their
+/// zero is 128) by turning their highest bit. `usdot` takes codes as they are.
+pub(crate) struct Neon<const LEVEL: u8>;
+
+/// Each lane of `sums` plus the products of its 4 signed codes with the 4 activations, without a dot product.
+#[inline(always)]
+unsafe fn multiply_add(sums: int32x4_t, codes: uint8x16_t, activations: int8x16_t) -> int32x4_t {
+    // SAFETY: the caller has the features.
+    unsafe {
+        let codes = vreinterpretq_s8_u8(codes);
+        // Two products of at most 128 · 127 fit 16 bits before they are added in pairs.
+        let low = vpaddlq_s16(vmull_s8(vget_low_s8(codes), vget_low_s8(activations)));
+        let high = vpaddlq_s16(vmull_s8(vget_high_s8(codes), vget_high_s8(activations)));
+        vaddq_s32(sums, vpaddq_s32(low, high))
+    }
+}
 
 /// Each lane of `sums` plus the products of its 4 signed codes with the 4 activations.
 #[inline(always)]
@@ -79,9 +99,9 @@ unsafe fn narrow(values: float32x4_t) -> uint16x4_t {
     out
 }
 
-// SAFETY: the instructions are those that `super::run` and, with `I8MM`, `super::run_i8mm` enable; every function is
-// inlined into them.
-unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
+// SAFETY: the instructions are those that `super::run`, with `DOT` `super::run_dot` and with `I8MM` `super::run_i8mm`
+// enable; every function is inlined into them.
+unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     const LANES: usize = 8;
     const TILE: usize = 4;
     type Codes = [uint8x16_t; 2];
@@ -120,7 +140,7 @@ unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
         // SAFETY: the caller has the features and lends four activations.
         unsafe {
             let activations = vreinterpretq_s8_s32(vdupq_n_s32(activations.cast::<i32>().read_unaligned()));
-            if I8MM {
+            if LEVEL == I8MM {
                 return [usdot(sums[0], codes[0], activations), usdot(sums[1], codes[1], activations)];
             }
             let mut codes = codes;
@@ -128,7 +148,10 @@ unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
                 let sign = vdupq_n_u8(0x80);
                 codes = [veorq_u8(codes[0], sign), veorq_u8(codes[1], sign)];
             }
-            [sdot(sums[0], codes[0], activations), sdot(sums[1], codes[1], activations)]
+            if LEVEL == DOT {
+                return [sdot(sums[0], codes[0], activations), sdot(sums[1], codes[1], activations)];
+            }
+            [multiply_add(sums[0], codes[0], activations), multiply_add(sums[1], codes[1], activations)]
         }
     }
 
@@ -143,8 +166,8 @@ unsafe impl<const I8MM: bool> Vector for Neon<I8MM> {
             let mut out = [vdupq_n_f32(0.0); 2];
             for (half, out) in out.iter_mut().enumerate() {
                 let mut sums = vaddq_s32(vshlq_n_s32::<{ HIGH_BITS as i32 }>(high[half]), low[half]);
-                // Without I8MM, 8-bit codes have lost their zero already.
-                if ZERO > 0 && (I8MM || BITS < 8) {
+                // As signed bytes, 8-bit codes have lost their zero already.
+                if ZERO > 0 && (LEVEL == I8MM || BITS < 8) {
                     sums = vaddq_s32(sums, vdupq_n_s32(negated_sum.read_unaligned() << ZERO));
                 }
                 *out = vcvtq_f32_s32(sums);
