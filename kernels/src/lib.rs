@@ -1,6 +1,6 @@
 //! Low-bit numerics on lent compute lanes. Opens no file, starts no thread, knows no model.
 //!
-//! Weights are packed once ([`Matrix`]), inputs are quantised once ([`Activations`]) and multiplied ([`matmul`]); what
+//! Weights are packed once ([`Matrix`]), inputs are quantised once ([`Activations`]) and multiplied ([`matmul()`]); what
 //! else a transformer needs is here too. Every function takes the [`Isa`] to compute with, or takes it from the
 //! matrices.
 //!

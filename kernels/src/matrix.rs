@@ -84,7 +84,7 @@ impl Matrix {
         self.packed.len()
     }
 
-    /// The values of row `row`, `[cols]`, equal bit for bit to [`crate::dequantize`] of the file's row.
+    /// The values of row `row`, `[cols]`, equal bit for bit to [`crate::dequantize()`] of the file's row.
     ///
     /// # Panics
     /// There is no such row, or `out` is not `cols` long.

@@ -122,7 +122,7 @@ impl PanelLayout {
         }
     }
 
-    /// Values of row `lane` of a panel, equal bit for bit to what [`crate::dequantize`] makes of the stored row.
+    /// Values of row `lane` of a panel, equal bit for bit to what [`crate::dequantize()`] makes of the stored row.
     pub(crate) fn row(&self, panel: &[u8], lane: usize, out: &mut [f32]) {
         match self.format {
             Format::F32 => {

@@ -37,7 +37,7 @@ impl SharedOut {
     }
 }
 
-/// Attention of `queries` `[tokens, heads · head_dim]`; see [`crate::attention`].
+/// Attention of `queries` `[tokens, heads · head_dim]`; see [`crate::attention()`].
 pub(crate) fn attend(
     lane: &Lane,
     isa: Isa,

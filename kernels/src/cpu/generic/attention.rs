@@ -178,8 +178,8 @@ impl AttentionTask<'_> {
                 unsafe { V::transpose_f16(rows.as_ptr().cast(), V::LANES, to.as_mut_ptr(), BLOCK) }
             }
             for (lane, key) in keys[position * dim..].chunks_exact(dim).take(lanes).enumerate() {
-                for d in whole..dim {
-                    space.keys[d * BLOCK + position + lane] = key[d].to_f32();
+                for (d, value) in key.iter().enumerate().skip(whole) {
+                    space.keys[d * BLOCK + position + lane] = value.to_f32();
                 }
             }
         }
