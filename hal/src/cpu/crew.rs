@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::affinity::{CpuSet, current_cpu, keep_this_thread_on};
 use super::fork::{Call, Fork, Panic};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// How long an idle worker, and a caller with nothing left to claim, spins before it sleeps: longer than the serial
 /// stretches between the calls of one step, far shorter than a scheduler's slice.
@@ -18,6 +18,18 @@ pub(super) const SPIN: Duration = Duration::from_micros(70);
 
 /// Looks at shared state between two looks at the clock.
 const SPINS_PER_LOOK: u32 = 32;
+
+/// How a call went.
+pub(super) struct Outcome {
+    /// The first panic of its tasks.
+    pub(super) panic: Option<Panic>,
+    /// When it ended.
+    pub(super) ended: Timestamp,
+    /// How long the caller computed.
+    pub(super) own: Duration,
+    /// How long the caller waited for the workers after that.
+    pub(super) waited: Duration,
+}
 
 /// The workers and what they share with the caller.
 pub(super) struct Crew {
@@ -85,11 +97,16 @@ impl Crew {
         self.shared.resting.store(true, Ordering::Relaxed);
     }
 
-    /// Runs one call of at least one task and at most [`MAX_TASKS`](super::fork::MAX_TASKS); gives back its panic.
+    /// The present moment.
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Runs one call, begun now, of at least one task and at most [`MAX_TASKS`](super::fork::MAX_TASKS).
     ///
     /// # Safety
     /// One call at a time: no other thread is in here, and `task` does not come back here.
-    pub(super) unsafe fn run(&self, tasks: usize, task: &(impl Fn(usize) + Sync)) -> Option<Panic> {
+    pub(super) unsafe fn run(&self, now: Timestamp, tasks: usize, task: &(impl Fn(usize) + Sync)) -> Outcome {
         let shared = &*self.shared;
         shared.resting.store(false, Ordering::Relaxed);
         shared.caller_cpu.store(current_cpu(), Ordering::Relaxed);
@@ -97,10 +114,10 @@ impl Crew {
         // `help` says or `wait_until_done` waits for.
         let call = unsafe { shared.fork.offer(tasks, task) };
         self.wake(tasks - 1);
-        if !shared.fork.help(call) {
-            shared.wait_until_done(tasks);
-        }
-        shared.fork.take_panic()
+        let last = shared.fork.help(call);
+        let helped = self.now();
+        let ended = if last { helped } else { shared.wait_until_done(tasks, helped) };
+        Outcome { panic: shared.fork.take_panic(), ended, own: helped.since(now), waited: ended.since(helped) }
     }
 
     /// Wakes as many sleeping workers as have something to do.
@@ -199,13 +216,13 @@ impl Shared {
     }
 
     /// Waits until the workers have done what they claimed: spins for a moment, then sleeps, which also leaves the
-    /// core to a worker that was waiting for one.
-    fn wait_until_done(&self, tasks: usize) {
-        let idle = self.clock.now();
+    /// core to a worker that was waiting for one. Begins at `idle`; says when it ended, to within the spin.
+    fn wait_until_done(&self, tasks: usize, idle: Timestamp) -> Timestamp {
         loop {
             for _ in 0..SPINS_PER_LOOK {
                 if self.fork.is_done(tasks) {
-                    return;
+                    // A wait this short needs no second look at the clock.
+                    return idle;
                 }
                 std::hint::spin_loop();
             }
@@ -220,6 +237,7 @@ impl Shared {
             self.all_done.wait(&mut caller);
         }
         self.caller_asleep.store(false, Ordering::Relaxed);
+        self.clock.now()
     }
 
     fn wake_caller(&self) {

@@ -10,7 +10,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use super::affinity::CpuSet;
-use super::crew::Crew;
+use super::backoff::Backoff;
+use super::crew::{Crew, Outcome};
 use super::fork::MAX_TASKS;
 
 /// Threads that run the tasks of a call together: the calling thread and `threads() - 1` workers.
@@ -18,6 +19,7 @@ use super::fork::MAX_TASKS;
 /// A lane belongs to one thread at a time (it is `Send` but not `Sync`), so a task cannot call its own lane.
 pub struct Lane {
     crew: Option<Crew>,
+    backoff: Backoff,
     /// Whether a call is running; also keeps `Lane` from being `Sync`.
     busy: Cell<bool>,
 }
@@ -25,7 +27,7 @@ pub struct Lane {
 impl Lane {
     /// A lane without workers: every call runs on the calling thread.
     pub fn single() -> Lane {
-        Lane { crew: None, busy: Cell::new(false) }
+        Lane { crew: None, backoff: Backoff::default(), busy: Cell::new(false) }
     }
 
     /// A lane of `threads` threads, the caller's among them, whose workers keep to `cpus` if given, and off the cpu
@@ -54,7 +56,7 @@ impl Lane {
             return Ok(Lane::single());
         }
         let crew = Crew::start(name, workers, cpus)?;
-        Ok(Lane { crew: Some(crew), busy: Cell::new(false) })
+        Ok(Lane { crew: Some(crew), ..Lane::single() })
     }
 
     /// How many threads run a call, the caller's among them.
@@ -64,7 +66,7 @@ impl Lane {
 
     /// Calls `task(i)` once for each `i` in `0..tasks`, in no particular order, on all threads; returns when all are
     /// done. A thread claims one task at a time, so a thread that is kept busy elsewhere delays what it has claimed
-    /// and nothing else.
+    /// and nothing else; when that happens too often, the calling thread does it all for a while.
     ///
     /// # Panics
     /// When a task panics, its panic is raised here once the tasks that had been started are done; the others are
@@ -72,23 +74,32 @@ impl Lane {
     pub fn for_each(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         match &self.crew {
             // A task that found its way to its own lane runs its call alone.
-            Some(crew) if tasks > 1 && !self.busy.replace(true) => {
-                let mut first = 0;
-                while first < tasks {
-                    let count = (tasks - first).min(MAX_TASKS);
-                    // SAFETY: `Lane` is not `Sync`, so no other thread is here, and `busy` sends a task that comes back
-                    // to its own lane the other way.
-                    let panic = unsafe { crew.run(count, &|index| task(first + index)) };
-                    if let Some(panic) = panic {
-                        self.busy.set(false);
-                        resume_unwind(panic);
-                    }
-                    first += count;
-                }
-                self.busy.set(false);
-            }
+            Some(crew) if tasks > 1 && !self.busy.get() => self.for_each_with(crew, tasks, &task),
             _ => (0..tasks).for_each(task),
         }
+    }
+
+    fn for_each_with(&self, crew: &Crew, tasks: usize, task: &(impl Fn(usize) + Sync)) {
+        let mut now = crew.now();
+        if self.backoff.is_alone(now) {
+            return (0..tasks).for_each(task);
+        }
+        self.busy.set(true);
+        let mut first = 0;
+        while first < tasks {
+            let count = (tasks - first).min(MAX_TASKS);
+            // SAFETY: `Lane` is not `Sync`, so no other thread is here, and `busy` keeps a task that comes back to its
+            // own lane away.
+            let Outcome { panic, ended, own, waited } = unsafe { crew.run(now, count, &|index| task(first + index)) };
+            if let Some(panic) = panic {
+                self.busy.set(false);
+                resume_unwind(panic);
+            }
+            self.backoff.judge(ended, own, waited);
+            now = ended;
+            first += count;
+        }
+        self.busy.set(false);
     }
 
     /// Splits `data` into chunks of `chunk` items (the last one may be shorter) and calls `task(i, chunk i)` once for

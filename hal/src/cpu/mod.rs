@@ -1,6 +1,7 @@
 //! The processor: the fork-join lane that computes, the cores it may use, and how they form groups.
 
 mod affinity;
+mod backoff;
 mod crew;
 mod fork;
 mod groups;
