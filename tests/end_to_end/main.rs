@@ -2,9 +2,12 @@
 // A helper says `pub` for what the topics may use; nothing of a test binary is reachable from outside anyway.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod bench;
 mod command;
+mod custom_node;
 mod doctor;
 mod graph_language;
 mod model_store;
+mod run_chat;
 mod server;
 mod tidy;
