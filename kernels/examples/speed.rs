@@ -63,10 +63,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let position = arguments.next().map_or(Ok(0), |position| position.parse())?;
     let lane = Lane::spawn(threads, None)?;
     let clock = Clock::system();
-    let mut model = Model::random(isa, &lane, format)?;
+    let mut packing = 0.0;
+    let mut model = Model::random(isa, &lane, format, &clock, &mut packing)?;
     let bytes: usize = model.layers.iter().map(Layer::bytes).sum::<usize>() + model.head.packed_bytes();
     let weights: usize = LAYERS * (WIDTH * (WIDTH * 2 + KV_HEADS * DIM * 2 + HIDDEN * 3));
-    println!("{format} {isa}, {} thread(s), {:.1} MB of weights", lane.threads(), bytes as f64 / 1e6);
+    println!(
+        "{format} {isa}, {} thread(s), {:.1} MB of weights, packed in {:.0} ms",
+        lane.threads(),
+        bytes as f64 / 1e6,
+        packing * 1e3
+    );
     let mut space = Space::default();
     let mut activations = Activations::new(isa);
     for (name, tokens, rounds) in [("decode", 1, 60), ("batch of 4", 4, 30), ("prefill 512", 512, 5)] {
@@ -113,7 +119,13 @@ impl Layer {
 }
 
 impl Model {
-    fn random(isa: Isa, lane: &Lane, format: Format) -> Result<Model, Box<dyn Error>> {
+    fn random(
+        isa: Isa,
+        lane: &Lane,
+        format: Format,
+        clock: &Clock,
+        packing: &mut f64,
+    ) -> Result<Model, Box<dyn Error>> {
         let mut seed = 1u32;
         let mut matrix = |format: Format, rows, cols| -> Result<Matrix, Box<dyn Error>> {
             let bytes = rows * format.row_bytes(cols).ok_or("no whole number of blocks")?;
@@ -122,7 +134,10 @@ impl Model {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 *byte = (seed >> 24) as u8 & 0x3b; // Keeps every half-precision scale small.
             }
-            Ok(Matrix::pack(isa, lane, format, rows, cols, &data)?)
+            let start = clock.now();
+            let packed = Matrix::pack(isa, lane, format, rows, cols, &data)?;
+            *packing += clock.now().since(start).as_secs_f64();
+            Ok(packed)
         };
         let mut layers = Vec::new();
         for _ in 0..LAYERS {

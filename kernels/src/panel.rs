@@ -106,18 +106,8 @@ impl PanelLayout {
                     packed[lane] = scales[0];
                     packed[PANEL_ROWS + lane] = if has_min(format) { min } else { scales[1] };
                 }
-                let codes = block::codes(format, stored, group);
                 let packed = &mut panel[self.codes_at + column * code_bytes(format)..][..code_bytes(format)];
-                for (step, packed) in packed.chunks_exact_mut(4 * PANEL_ROWS).enumerate() {
-                    let packed = &mut packed[4 * lane..][..4];
-                    if has_nibbles(format) {
-                        for (i, packed) in packed.iter_mut().enumerate() {
-                            *packed = codes[4 * step + i] | (codes[16 + 4 * step + i] << 4);
-                        }
-                    } else {
-                        packed.copy_from_slice(&codes[4 * step..][..4]);
-                    }
-                }
+                pack_codes(format, stored, group, lane, packed);
             }
         }
     }
@@ -175,6 +165,38 @@ impl PanelLayout {
                     Some(Offset::Zero(zero)) => scales[i / 16] * (f32::from(code) - f32::from(zero)),
                     _ => scales[i / 16] * f32::from(code) + min,
                 };
+            }
+        }
+    }
+}
+
+/// Packs the codes of one row's group of 32 columns.
+fn pack_codes(format: Format, stored: &[u8], group: usize, lane: usize, packed: &mut [u8]) {
+    let words = packed.chunks_exact_mut(4 * PANEL_ROWS).map(|step| &mut step[4 * lane..][..4]);
+    match format {
+        // Stored as packed: columns 0 to 15 in the low nibbles, 16 to 31 in the high ones.
+        Format::Q4_0 | Format::Q4_1 => {
+            for (packed, word) in words.zip(stored[stored.len() - 16..].chunks_exact(4)) {
+                packed.copy_from_slice(word);
+            }
+        }
+        Format::Q8_0 => {
+            for (packed, word) in words.zip(stored[2..].as_chunks::<4>().0) {
+                packed.copy_from_slice(&word.map(|code| code ^ 0x80));
+            }
+        }
+        Format::Q4K => {
+            let codes = block::codes(format, stored, group);
+            let (low, high) = codes.split_at(16);
+            for ((packed, low), high) in words.zip(low.as_chunks::<4>().0).zip(high.as_chunks::<4>().0) {
+                let both = u32::from_le_bytes(*low) | (u32::from_le_bytes(*high) << 4);
+                packed.copy_from_slice(&both.to_le_bytes());
+            }
+        }
+        _ => {
+            let codes = block::codes(format, stored, group);
+            for (packed, word) in words.zip(codes.chunks_exact(4)) {
+                packed.copy_from_slice(word);
             }
         }
     }
