@@ -9,6 +9,31 @@
 //! - [`CostModel`]: what a step costs
 //! - [`mod@bench`]: speed of prefill and decode
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use nanomind_bricks::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Sequence};
+//! use nanomind_bricks::{Gguf, Special, Tokenizer};
+//! use nanomind_hal::Lane;
+//! use nanomind_kernels::Isa;
+//!
+//! let lane = Lane::spawn(2, None)?;
+//! let gguf = Arc::new(Gguf::open("model.gguf")?);
+//! let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf)?);
+//! let model = Arc::new(LanguageModel::load(&gguf, Isa::detect(), &lane, &mut |_| {})?);
+//!
+//! let sequence = Sequence::new(&model, 512)?;
+//! let prompt = PromptPart::Tokens(tokenizer.encode_first("Once upon a time", Special::Plain));
+//! let options = GenerationOptions::default();
+//! let mut story = Generation::new(model, tokenizer, sequence, vec![prompt], &options).map_err(|refused| refused.0)?;
+//! while story.finished().is_none() {
+//!     (story, _) = story.decode(&lane);
+//! }
+//! let text = story.text();
+//! # assert!(!text.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A row's result is bitwise independent of chunking, prefix reuse and thread count.
 
 pub mod bench;
