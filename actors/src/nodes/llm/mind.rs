@@ -83,9 +83,9 @@ impl Mind {
             return Err(AskError::Mark { found: text.matches(MARK).count() });
         };
         let tokenizer = &self.loaded.tokenizer;
-        let mut prompt = vec![tokens(tokenizer.encode(before, Special::Parse))];
+        let mut prompt = vec![tokens(tokenizer.encode_first(before, Special::Parse))];
         prompt.extend(rows.into_iter().map(PromptPart::Rows));
-        prompt.push(tokens(tokenizer.encode_first(after, Special::Parse)));
+        prompt.push(tokens(tokenizer.encode(after, Special::Parse)));
         let mut sequence = match self.spare.take() {
             Some(sequence) => sequence,
             None => {
