@@ -35,11 +35,6 @@ impl Input {
     pub fn port(&self) -> &Arc<str> {
         &self.port
     }
-
-    /// Packets that wait now.
-    pub fn waiting(&self) -> usize {
-        self.edge.waiting()
-    }
 }
 
 /// What a node works on: the packet that fired it, with the values that belong to it.

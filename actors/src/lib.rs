@@ -9,6 +9,7 @@
 //! [`Runtime::start`] takes a checked plan, a [`Machine`] and a [`NodeLibrary`]; a program adds kinds of its own with
 //! [`NodeLibrary::register`] and [`Node`].
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accelerator;
 mod board;
@@ -29,6 +30,7 @@ mod outputs;
 mod packet;
 mod pools;
 mod reader;
+mod readiness;
 pub mod report;
 mod request;
 mod running;
@@ -50,7 +52,6 @@ pub use library::{Constructor, NodeLibrary};
 pub use machine::{Machine, MachineError};
 pub use models::{GraphFiles, StoredModels};
 pub use node::{Node, NodeContext};
-pub use node_actor::NodeStats;
 pub use outputs::Outputs;
 pub use packet::{Event, Packet, Payload};
 pub use report::RunReport;

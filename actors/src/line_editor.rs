@@ -6,12 +6,17 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use tokio::sync::oneshot;
 
+/// So many lines can be called back with the arrow keys.
+const HISTORY_LINES: usize = 500;
+
 /// What the person entered.
 #[derive(Debug)]
 pub(crate) enum Line {
     /// A line of text.
     Text(String),
-    /// Ctrl-D, or Ctrl-C at the cursor.
+    /// Ctrl-C at the cursor.
+    Interrupt,
+    /// Ctrl-D.
     End,
 }
 
@@ -25,12 +30,12 @@ pub(crate) struct LineEditor {
 impl LineEditor {
     /// Starts the thread; `invite` stands before the cursor.
     pub(crate) fn start(invite: String) -> io::Result<LineEditor> {
-        let mut editor = DefaultEditor::new().map_err(io::Error::other)?;
         let (asks, asked) = std::sync::mpsc::sync_channel::<Reply>(1);
         std::thread::Builder::new().name("line-editor".to_owned()).spawn(move || {
+            let mut history = Vec::new();
             for reply in asked {
                 // A failed send means that the run has ended while the person was typing.
-                let _ = reply.send(read_line(&mut editor, &invite));
+                let _ = reply.send(read_line(&mut history, &invite));
             }
         })?;
         Ok(LineEditor { asks })
@@ -45,15 +50,24 @@ impl LineEditor {
     }
 }
 
-fn read_line(editor: &mut DefaultEditor, invite: &str) -> io::Result<Line> {
+/// Reads a line with an editor made for it alone: as long as an editor lives, it keeps the signal of Ctrl-C from whoever
+/// listened before.
+fn read_line(history: &mut Vec<String>, invite: &str) -> io::Result<Line> {
+    let mut editor = DefaultEditor::new().map_err(io::Error::other)?;
+    for line in history.iter() {
+        editor.add_history_entry(line).map_err(io::Error::other)?;
+    }
     match editor.readline(invite) {
         Ok(line) => {
-            if !line.trim().is_empty() {
-                editor.add_history_entry(line.as_str()).map_err(io::Error::other)?;
+            if !line.trim().is_empty() && history.last() != Some(&line) {
+                history.push(line.clone());
+                let too_many = history.len().saturating_sub(HISTORY_LINES);
+                history.drain(..too_many);
             }
             Ok(Line::Text(line))
         }
-        Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(Line::End),
+        Err(ReadlineError::Interrupted) => Ok(Line::Interrupt),
+        Err(ReadlineError::Eof) => Ok(Line::End),
         Err(ReadlineError::Io(error)) => Err(error),
         Err(other) => Err(io::Error::other(other)),
     }

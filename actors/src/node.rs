@@ -19,6 +19,7 @@ use crate::jobs::Jobs;
 use crate::outputs::Outputs;
 use crate::packet::{Packet, Payload};
 use crate::pools::PoolSizer;
+use crate::readiness::Readiness;
 use crate::report::AnswerReport;
 use crate::request::{Epoch, Request, RequestEnd, RequestError, RequestId, Requests};
 use crate::signals::Signals;
@@ -83,6 +84,8 @@ pub struct NodeContext {
     pub(crate) requests: Requests,
     pub(crate) cancellations: Cancellations,
     pub(crate) signals: Signals,
+    pub(crate) run_signals: Signals,
+    pub(crate) readiness: Readiness,
     pub(crate) entry: Option<Arc<NodeEntry>>,
     pub(crate) tally: Arc<NodeTally>,
     pub(crate) weights: WeightStore,
@@ -156,6 +159,7 @@ impl NodeContext {
     /// Asking for the next firing says that the one before is dealt with: at a sink this is what ends the request. A
     /// failed request is passed on to all outputs without troubling the node; only a sink is shown it.
     pub async fn next(&mut self) -> Option<Firing> {
+        self.readiness.ready(&self.name);
         loop {
             self.dealt_with();
             let firing = self.inputs.next().await?;
@@ -217,6 +221,16 @@ impl NodeContext {
         self.cancellations.cancelled(epoch).await;
     }
 
+    /// Waits until every brick and sink has made its preparations (loaded its model, opened its file).
+    pub async fn others_ready(&self) {
+        self.readiness.all_ready().await;
+    }
+
+    /// Drains the whole run, as Ctrl-C does.
+    pub fn drain_run(&self) {
+        self.run_signals.drain();
+    }
+
     /// Whether the run drains: sensors start nothing new.
     pub fn is_draining(&self) -> bool {
         self.signals.is_draining()
@@ -245,7 +259,8 @@ impl NodeContext {
     /// A place where the node can be moved, after it has generated `tokens` tokens of an answer. In a run with forced
     /// migrations this asks the governor when the number is reached; in any other it returns at once.
     pub async fn migration_point(&self, tokens: u64) {
-        let Some(migrations) = self.migrations.as_ref().filter(|forced| tokens > 0 && tokens % forced.every == 0)
+        let Some(migrations) =
+            self.migrations.as_ref().filter(|forced| tokens > 0 && tokens.is_multiple_of(forced.every))
         else {
             return;
         };
@@ -270,6 +285,13 @@ impl NodeContext {
             let end = if done.failed { RequestEnd::Failed } else { RequestEnd::Answered };
             self.requests.settle(done.request.id, end);
         }
+    }
+}
+
+impl Drop for NodeContext {
+    fn drop(&mut self) {
+        // A node that has ended, in whatever way, is not waited for.
+        self.readiness.ready(&self.name);
     }
 }
 

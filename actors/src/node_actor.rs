@@ -9,7 +9,6 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Mess
 use futures_util::FutureExt;
 use indexmap::IndexMap;
 use nanomind_graphs::{PlannedNode, Role};
-use nanomind_hal::AcceleratorId;
 
 use crate::board::NodeEntry;
 use crate::edge::EdgeSender;
@@ -22,7 +21,8 @@ use crate::node::{InFlight, Migrations, NodeContext};
 use crate::outputs::Outputs;
 use crate::packet::Packet;
 use crate::pools::PoolSizer;
-use crate::request::{Epoch, RequestEnd, RequestError};
+use crate::report::{AnswerReport, PlacementReport, PoolReport};
+use crate::request::{RequestEnd, RequestError};
 use crate::shared::RunShared;
 use crate::signals::Signals;
 use crate::supervisor::{NodeEnd, NodeEnded, Supervisor, Verdict};
@@ -43,33 +43,24 @@ pub(crate) struct Drain;
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
-/// Cancels an epoch.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Cancel {
-    pub(crate) epoch: Epoch,
-}
-
-/// Asks what the node is doing.
+/// Asks what the node has done.
 #[derive(Message)]
 #[rtype(result = "NodeStats")]
-pub(crate) struct NodeStatsQuery;
+pub(crate) struct Stats;
 
-/// What a node is doing.
+/// What a node has done.
 #[derive(Clone, Debug)]
-pub struct NodeStats {
-    /// Its name.
-    pub node: Arc<str>,
-    /// Whether it works on a request.
-    pub busy: bool,
-    /// Where its next job goes.
-    pub accelerator: Option<AcceleratorId>,
-    /// Tokens generated.
-    pub tokens_generated: u64,
-    /// Packets that wait on its inputs.
-    pub waiting: usize,
-    /// What it counts itself.
-    pub counters: IndexMap<String, u64>,
+pub(crate) struct NodeStats {
+    /// Where its jobs ran.
+    pub(crate) placements: Vec<PlacementReport>,
+    /// How often it was moved.
+    pub(crate) moves: u64,
+    /// What it counted itself.
+    pub(crate) counters: IndexMap<String, u64>,
+    /// Its answers.
+    pub(crate) answers: Vec<AnswerReport>,
+    /// The slot pools of its outputs.
+    pub(crate) pools: Vec<PoolReport>,
 }
 
 /// A life of the node is over; sent by the data loop to its own actor.
@@ -126,6 +117,8 @@ impl NodeActor {
             requests: self.run.requests.clone(),
             cancellations: self.run.cancellations.clone(),
             signals: self.signals.clone(),
+            run_signals: self.run.signals.clone(),
+            readiness: self.run.readiness.clone(),
             entry: parts.entry.clone(),
             tally: parts.tally.clone(),
             weights: self.run.weights.clone(),
@@ -210,14 +203,6 @@ impl Handler<Stop> for NodeActor {
     }
 }
 
-impl Handler<Cancel> for NodeActor {
-    type Result = ();
-
-    fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) {
-        self.run.cancellations.cancel(cancel.epoch);
-    }
-}
-
 impl Handler<Assign> for NodeActor {
     type Result = ();
 
@@ -229,18 +214,17 @@ impl Handler<Assign> for NodeActor {
     }
 }
 
-impl Handler<NodeStatsQuery> for NodeActor {
-    type Result = MessageResult<NodeStatsQuery>;
+impl Handler<Stats> for NodeActor {
+    type Result = MessageResult<Stats>;
 
-    fn handle(&mut self, _: NodeStatsQuery, _: &mut Context<Self>) -> Self::Result {
-        let entry = self.parts.entry.as_ref();
+    fn handle(&mut self, _: Stats, _: &mut Context<Self>) -> Self::Result {
+        let NodeParts { entry, tally, pools, .. } = &self.parts;
         MessageResult(NodeStats {
-            node: self.name.clone(),
-            busy: entry.is_some_and(|entry| entry.busy()),
-            accelerator: entry.map(|entry| entry.current()),
-            tokens_generated: entry.map_or(0, |entry| entry.tokens_generated()),
-            waiting: self.parts.inputs.iter().map(Input::waiting).sum(),
-            counters: self.parts.tally.counters(),
+            placements: tally.placements(),
+            moves: entry.as_ref().map_or(0, |entry| entry.moves()),
+            counters: tally.counters(),
+            answers: tally.answers(),
+            pools: pools.reports(),
         })
     }
 }

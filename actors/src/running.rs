@@ -9,39 +9,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
-use crate::board::NodeEntry;
 use crate::edge::EdgeProbe;
 use crate::governor::Governor;
-use crate::node_actor::{Drain, NodeActor, NodeParts, Stop};
-use crate::pools::PoolSizer;
+use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
 use crate::report::{AcceleratorReport, EdgeReport, Energy, NodeOutcome, NodeReport, RunEnd, RunReport};
 use crate::request::Epoch;
 use crate::shared::RunShared;
 use crate::signals::Signals;
 use crate::supervisor::{Outcomes, Supervisor};
-use crate::tally::NodeTally;
 
-/// What the report needs of a node when its actor is done.
-pub(crate) struct NodeFacts {
-    pub(crate) plan: Arc<PlannedNode>,
-    pub(crate) entry: Option<Arc<NodeEntry>>,
-    pub(crate) tally: Arc<NodeTally>,
-    pub(crate) pools: PoolSizer,
-}
-
-impl NodeFacts {
-    pub(crate) fn of(parts: &NodeParts) -> NodeFacts {
-        NodeFacts {
-            plan: parts.plan.clone(),
-            entry: parts.entry.clone(),
-            tally: parts.tally.clone(),
-            pools: parts.pools.clone(),
-        }
-    }
-}
-
+/// A node's actor, and what is planned of the node.
 pub(crate) struct NodeHandle {
-    pub(crate) facts: NodeFacts,
+    pub(crate) plan: Arc<PlannedNode>,
     pub(crate) address: Addr<NodeActor>,
 }
 
@@ -56,7 +35,6 @@ pub(crate) struct Actors {
     pub(crate) governor: Addr<Governor>,
     pub(crate) running: watch::Receiver<usize>,
     pub(crate) probes: Vec<EdgeProbe>,
-    pub(crate) signals: Signals,
     pub(crate) interrupts: bool,
 }
 
@@ -99,7 +77,10 @@ impl RunHandle {
 impl Running {
     /// A handle that ends the run from another thread, or from a node.
     pub fn handle(&self) -> RunHandle {
-        RunHandle { signals: self.actors.signals.clone(), cancellations: self.actors.shared.cancellations.clone() }
+        RunHandle {
+            signals: self.actors.shared.signals.clone(),
+            cancellations: self.actors.shared.cancellations.clone(),
+        }
     }
 
     /// Runs until every node has ended, by itself or because the run was drained or stopped.
@@ -117,7 +98,7 @@ impl Actors {
 
     async fn until_ended(&self) -> RunEnd {
         let mut interrupts = Interrupts::listen(self.interrupts);
-        let signals = self.signals.clone();
+        let signals = self.shared.signals.clone();
         let mut running = self.running.clone();
         let (mut draining, mut stopping) = (false, false);
         loop {
@@ -143,10 +124,13 @@ impl Actors {
                 }
             }
         }
-        match (stopping, draining) {
-            (true, _) => RunEnd::Stopped,
-            (false, true) => RunEnd::Drained,
-            (false, false) => RunEnd::Finished,
+        // Asked anew: whoever drained the run may have been its last node.
+        if signals.is_stopping() {
+            RunEnd::Stopped
+        } else if signals.is_draining() {
+            RunEnd::Drained
+        } else {
+            RunEnd::Finished
         }
     }
 
@@ -157,8 +141,12 @@ impl Actors {
     async fn report(self, end: RunEnd) -> RunReport {
         let outcomes = self.supervisor.send(Outcomes).await.unwrap_or_default();
         let decisions = self.governor.send(crate::governor::Finish).await.unwrap_or_default();
-        let nodes: Vec<NodeReport> =
-            self.nodes.iter().zip(outcomes).map(|(node, (_, outcome))| node_report(&node.facts, outcome)).collect();
+        let (mut nodes, mut pools) = (Vec::new(), Vec::new());
+        for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
+            let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
+            pools.append(&mut stats.pools);
+            nodes.push(node_report(&node.plan, outcome, stats));
+        }
         let failed = nodes.iter().any(|node| node.outcome.failed);
         let mut accelerators = Vec::new();
         for accelerator in &self.accelerators {
@@ -174,7 +162,7 @@ impl Actors {
             seconds: self.shared.clock.now().since(self.started).as_secs_f64(),
             requests: self.shared.requests.counts(),
             first_output_ms: self.shared.requests.first_output_ns().iter().map(|&ns| ns as f64 / 1e6).collect(),
-            pools: self.nodes.iter().flat_map(|node| node.facts.pools.reports()).collect(),
+            pools,
             nodes,
             edges: self
                 .probes
@@ -198,15 +186,15 @@ fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {
     }
 }
 
-fn node_report(facts: &NodeFacts, outcome: NodeOutcome) -> NodeReport {
+fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats) -> NodeReport {
     NodeReport {
-        node: facts.plan.name.clone(),
-        kind: facts.plan.kind.clone(),
+        node: plan.name.clone(),
+        kind: plan.kind.clone(),
         outcome,
-        ran_on: facts.tally.placements(),
-        moves: facts.entry.as_ref().map_or(0, |entry| entry.moves()),
-        counters: facts.tally.counters(),
-        answers: facts.tally.answers(),
+        ran_on: stats.placements,
+        moves: stats.moves,
+        counters: stats.counters,
+        answers: stats.answers,
         energy: Energy::Unmeasured,
     }
 }

@@ -18,8 +18,9 @@ use crate::library::NodeLibrary;
 use crate::machine::Machine;
 use crate::node_actor::{MeetGovernor, NodeActor, NodeParts, Start};
 use crate::pools::{PoolSizer, Room};
+use crate::readiness::Readiness;
 use crate::request::Requests;
-use crate::running::{Actors, NodeFacts, NodeHandle, Running};
+use crate::running::{Actors, NodeHandle, Running};
 use crate::shared::RunShared;
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
@@ -96,6 +97,8 @@ impl Runtime {
             cancellations,
             accelerators: machine.accelerators.clone(),
             weights: WeightStore::new(machine.isa, options.on_load.clone()),
+            signals: Signals::default(),
+            readiness: Readiness::of(plan.nodes()),
         };
         let wiring = Wiring::of(plan, &shared);
         let parts = node_parts(plan, machine, library, &options, &wiring)?;
@@ -122,18 +125,18 @@ fn start_actors(
     let accelerators = accelerators
         .map(|accelerator| AcceleratorActor::new(accelerator.clone(), shared.clock.clone()).start())
         .collect();
-    let mut nodes = Vec::new();
+    let (mut nodes, mut entries, mut movable) = (Vec::new(), Vec::new(), Vec::new());
     for parts in parts {
-        let facts = NodeFacts::of(&parts);
+        let (plan, entry) = (parts.plan.clone(), parts.entry.clone());
         let address = NodeActor::new(parts, shared.clone(), supervisor.clone()).start();
-        nodes.push(NodeHandle { facts, address });
+        if let Some(entry) = entry {
+            movable.push(Movable { node: plan.name.clone(), recipient: address.clone().recipient() });
+            entries.push(entry);
+        }
+        nodes.push(NodeHandle { plan, address });
     }
-    let movable = nodes.iter().filter_map(|node| {
-        let entry = node.facts.entry.clone()?;
-        Some(Movable { node: entry.node().to_string(), recipient: node.address.clone().recipient() })
-    });
-    let board = NodeBoard::new(nodes.iter().filter_map(|node| node.facts.entry.clone()).collect());
-    let governor = Governor::new(options.governor, plan.power(), log, board, machine, movable.collect()).start();
+    let board = NodeBoard::new(entries);
+    let governor = Governor::new(options.governor, plan.power(), log, board, machine, movable).start();
     for node in &nodes {
         // In order: a node knows the governor before it starts.
         node.address.do_send(MeetGovernor(governor.clone().recipient()));
@@ -149,7 +152,6 @@ fn start_actors(
         governor,
         running,
         probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
-        signals: Signals::default(),
         interrupts: options.interrupts,
     }
 }

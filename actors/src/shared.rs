@@ -6,7 +6,9 @@ use nanomind_hal::Clock;
 
 use crate::cancellation::Cancellations;
 use crate::jobs::Accelerators;
+use crate::readiness::Readiness;
 use crate::request::Requests;
+use crate::signals::Signals;
 use crate::weights::WeightStore;
 
 #[derive(Clone)]
@@ -16,4 +18,6 @@ pub(crate) struct RunShared {
     pub(crate) cancellations: Cancellations,
     pub(crate) accelerators: Arc<Accelerators>,
     pub(crate) weights: WeightStore,
+    pub(crate) signals: Signals,
+    pub(crate) readiness: Readiness,
 }

@@ -35,6 +35,11 @@ impl Signals {
         *self.0.borrow() >= Phase::Draining
     }
 
+    /// Whether the run stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.borrow() >= Phase::Stopping
+    }
+
     /// Waits until the run drains or stops.
     pub(crate) async fn draining(&self) {
         self.reached(Phase::Draining).await;

@@ -49,12 +49,15 @@ struct Key {
     layout: &'static str,
 }
 
+/// A model that somebody has asked for: empty while it is loaded.
+type Slot = Rc<OnceCell<Arc<LoadedModel>>>;
+
 /// The store of one run.
 #[derive(Clone)]
 pub struct WeightStore {
     isa: Isa,
     listener: Option<LoadListener>,
-    models: Rc<RefCell<BTreeMap<Key, Rc<OnceCell<Arc<LoadedModel>>>>>>,
+    models: Rc<RefCell<BTreeMap<Key, Slot>>>,
 }
 
 impl WeightStore {

@@ -1,7 +1,7 @@
 //! `nanomind run GRAPH`: checks a graph, fetches what it lacks, runs it, and reports.
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, IsTerminal, Write},
+    fs::File,
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -12,18 +12,15 @@ use nanomind::{
         GraphFiles, LoadListener, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime, StoredModels,
         governor::GovernorConfig, report::RunEnd, trace::TraceFile,
     },
-    graphs::{Drawing, Overrides, Plan, Source, Surroundings, check},
+    graphs::{Overrides, Plan, Surroundings, check},
     hal::{BatterySource, BatteryTrace},
 };
 
 use crate::{
     exit::{Code, Exit},
     globals::Globals,
-    models,
+    graph_file, models,
 };
-
-/// Longest graph that is read, in bytes: as long as the check of included files allows.
-const GRAPH_LIMIT: usize = 1 << 20;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -114,7 +111,7 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
 
 /// The graph, checked; models that are missing are fetched after asking.
 fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<Plan, Exit> {
-    let source = read(&args.graph)?;
+    let source = graph_file::read(&args.graph)?;
     let overrides = Overrides { params: args.set.clone(), placements: args.place.clone() };
     let models = StoredModels::new(models::open_store(globals)?);
     let for_graphs = machine.for_graphs();
@@ -129,31 +126,19 @@ fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary
         }
         other => other,
     };
-    let terminal = io::stderr().is_terminal();
-    let drawing = Drawing { terminal, colour: terminal, ..Drawing::default() };
     match checked {
         Ok(plan) => {
             if !plan.warnings().is_empty() {
-                eprintln!("{}", plan.warnings().draw(drawing));
+                graph_file::tell(plan.warnings());
             }
             Ok(plan)
         }
         Err(report) => {
-            eprintln!("{}", report.draw(drawing));
+            graph_file::tell(&report);
             let code = if report.device_missing() { Code::DeviceMissing } else { Code::Invalid };
             Err(Exit::silent(code))
         }
     }
-}
-
-fn read(path: &Path) -> Result<Source, Exit> {
-    let unreadable = |reason: String| Exit::invalid(format!("cannot read the graph {}: {reason}", path.display()));
-    let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if length > GRAPH_LIMIT as u64 {
-        return Err(unreadable(format!("expected at most {GRAPH_LIMIT} bytes, found {length}")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    Ok(Source::new(path.display().to_string(), text))
 }
 
 /// Prints and writes the report, and says how the process ends.

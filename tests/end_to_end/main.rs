@@ -4,8 +4,10 @@
 
 mod bench;
 mod command;
+mod custom_node;
 mod doctor;
 mod graph_language;
 mod model_store;
+mod run_chat;
 mod server;
 mod tidy;

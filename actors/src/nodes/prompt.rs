@@ -70,6 +70,8 @@ async fn ask_pipe(context: &NodeContext) -> Result<(), NodeError> {
 async fn converse(invite: &str, context: &NodeContext) -> Result<(), NodeError> {
     let stream = |source| NodeError::Stream { stream: "terminal", source };
     let mut editor = LineEditor::start(invite.to_owned()).map_err(stream)?;
+    // Whoever loads a model shows it on the same terminal.
+    context.others_ready().await;
     loop {
         match editor.next_line().await.map_err(stream)? {
             Line::Text(text) if text.trim().is_empty() => {}
@@ -77,6 +79,10 @@ async fn converse(invite: &str, context: &NodeContext) -> Result<(), NodeError> 
                 let request = context.requests().mint();
                 context.send("text", Packet::text(request, text, 0).ending()).await?;
                 context.requests().settled(request.id).await;
+            }
+            Line::Interrupt => {
+                context.drain_run();
+                return Ok(());
             }
             Line::End => return Ok(()),
         }

@@ -8,6 +8,9 @@ use nanomind_graphs::{NodeSpec, PlannedNode, PortSpec, PortType};
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
 use crate::request::RequestId;
+use crate::threads::Writer;
+
+const STREAM: &str = "standard output";
 
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::sink(
@@ -35,7 +38,9 @@ impl Stdout {
 impl Node for Stdout {
     fn run(self: Box<Self>, context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            match show(io::stdout(), context).await {
+            let broken = |source| NodeError::Stream { stream: STREAM, source };
+            let writer = Writer::start("standard-output", io::stdout()).map_err(broken)?;
+            match show(writer, context).await {
                 // The reader has seen enough (`| head`): nothing is left to do, and that is no error.
                 Err(NodeError::Stream { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 result => result,
@@ -45,33 +50,58 @@ impl Node for Stdout {
 }
 
 /// Writes whatever arrives on `text`. Pieces of two requests are kept apart by a newline.
-async fn show(mut out: impl Write, mut context: NodeContext) -> Result<(), NodeError> {
-    let broken = |source| NodeError::Stream { stream: "standard output", source };
-    let mut open: Option<RequestId> = None;
+async fn show(writer: Writer, mut context: NodeContext) -> Result<(), NodeError> {
+    let broken = |source| NodeError::Stream { stream: STREAM, source };
+    let mut page = Page { writer, open: None, writing: false };
     while let Some(firing) = context.next().await {
         let packet = &firing.packet;
-        if open.is_some_and(|request| request != packet.request) {
-            writeln!(out).map_err(broken)?;
-            open = None;
+        let mut text = String::new();
+        if page.open.take_if(|request| *request != packet.request).is_some() {
+            text.push('\n');
         }
-        if let Some(text) = packet.as_text() {
-            if !text.is_empty() {
+        if let Some(piece) = packet.as_text() {
+            if !piece.is_empty() {
                 context.first_output(packet.request);
             }
-            out.write_all(text.as_bytes()).map_err(broken)?;
-            open = Some(packet.request);
+            page.open = Some(packet.request);
+            text.push_str(piece);
         }
         if let Some(error) = packet.as_failure() {
             tracing::error!(request = packet.request.0, "{error}");
         }
-        if packet.last && open.take().is_some() {
-            writeln!(out).map_err(broken)?;
+        if packet.last && page.open.take().is_some() {
+            text.push('\n');
         }
-        out.flush().map_err(broken)?;
-    }
-    if open.is_some() {
-        writeln!(out).map_err(broken)?;
-        out.flush().map_err(broken)?;
+        page.write(text).await.map_err(broken)?;
     }
     Ok(())
+}
+
+/// The output, and whose answer stands on its last line. However the node ends, that line is ended.
+struct Page {
+    writer: Writer,
+    open: Option<RequestId>,
+    writing: bool,
+}
+
+impl Page {
+    async fn write(&mut self, text: String) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.writing = true;
+        self.writer.write(text).await?;
+        self.writing = false;
+        Ok(())
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // A write that does not come back waits for a reader; so would this one, and nobody is left to be told.
+        if self.open.is_some() && !self.writing {
+            let mut out = io::stdout().lock();
+            let _ = writeln!(out).and_then(|()| out.flush());
+        }
+    }
 }

@@ -5,4 +5,5 @@ mod endings;
 mod flow;
 mod jobs;
 mod language;
+mod reference;
 mod stage;

@@ -18,7 +18,8 @@ pub(super) struct LlmFields {
     /// `None`: to be chosen.
     seed: Option<u64>,
     history: bool,
-    trained_context: Option<u64>,
+    /// The most positions that the model has.
+    trained_context: Option<usize>,
 }
 
 /// Fields with nothing left open.
@@ -60,7 +61,7 @@ impl LlmFields {
             generation,
             seed: u64::try_from(plan.integer("seed")?).ok(),
             history: plan.bool("history")?,
-            trained_context: plan.model("model")?.context_length,
+            trained_context: plan.model("model")?.context_length.and_then(|most| usize::try_from(most).ok()),
         })
     }
 
@@ -74,12 +75,11 @@ impl LlmFields {
             tracing::info!(seed, "seed chosen");
             seed
         });
-        if let Some(trained) = self.trained_context.filter(|&trained| (self.conversation.context as u64) > trained) {
-            let context = self.conversation.context;
-            tracing::warn!(
-                "context of {context} tokens: the model was trained for {trained}; beyond, answers may go astray"
-            );
+        let mut conversation = self.conversation.clone();
+        if let Some(most) = self.trained_context.filter(|&most| conversation.context > most) {
+            tracing::warn!("context of {} tokens: the model has only {most}, which are used", conversation.context);
+            conversation.context = most;
         }
-        LlmSettings { conversation: self.conversation.clone(), generation, history: self.history }
+        LlmSettings { conversation, generation, history: self.history }
     }
 }
