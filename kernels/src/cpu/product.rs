@@ -62,6 +62,9 @@ impl<'a> Product<'a> {
 /// two threads finish together.
 const TASK_BYTES: usize = 48 << 10;
 
+/// Tasks that each thread can expect of the smallest call, so that all finish together.
+const TASKS_PER_THREAD: usize = 4;
+
 /// Bytes of activations that one task goes through for each panel: they stay in the second-level cache.
 const TASK_ACTIVATION_BYTES: usize = 256 << 10;
 
@@ -78,13 +81,14 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(weights: &Matrix, tokens: usize, tile: usize) -> Cut {
+    /// Tasks of at most `share` panels.
+    fn new(weights: &Matrix, tokens: usize, tile: usize, share: usize) -> Cut {
         let all_panels = weights.rows().div_ceil(PANEL_ROWS);
         let fitting = TASK_ACTIVATION_BYTES / (4 * words_per_token(weights)).max(1) / tile * tile;
         let run = fitting.max(tile).min(tokens.max(1));
         let by_bytes = TASK_BYTES / weights.layout().panel_bytes().max(1);
         let by_products = TASK_PRODUCTS / (PANEL_ROWS * weights.cols() * run).max(1);
-        let panels = by_bytes.min(by_products).max(1);
+        let panels = by_bytes.min(by_products).min(share).max(1);
         Cut { panels, tokens: run, panel_runs: all_panels.div_ceil(panels), token_runs: tokens.div_ceil(run) }
     }
 
@@ -106,11 +110,13 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
     }
     let products = &*products;
     let tile = tile_tokens(x.isa());
-    let tasks = products.iter().map(|product| Cut::new(product.weights, x.tokens(), tile).tasks()).sum();
+    let panels: usize = products.iter().map(|product| product.weights.rows().div_ceil(PANEL_ROWS)).sum();
+    let share = panels.div_ceil(TASKS_PER_THREAD * lane.threads());
+    let tasks = products.iter().map(|product| Cut::new(product.weights, x.tokens(), tile, share).tasks()).sum();
     lane.for_each(tasks, |index| {
         let mut index = index;
         for product in products {
-            let cut = Cut::new(product.weights, x.tokens(), tile);
+            let cut = Cut::new(product.weights, x.tokens(), tile, share);
             if index < cut.tasks() {
                 // SAFETY: each index is handed out once, so nobody else has this part of the output.
                 unsafe { run_task(product, x, cut, index, tile) };

@@ -177,6 +177,9 @@ impl AttentionTask<'_> {
                 // SAFETY: `rows` has at least LANES rows of LANES values; the workspace as above.
                 unsafe { V::transpose_f16(rows.as_ptr().cast(), V::LANES, to.as_mut_ptr(), BLOCK) }
             }
+            if whole == dim {
+                continue;
+            }
             for (lane, key) in keys[position * dim..].chunks_exact(dim).take(lanes).enumerate() {
                 for (d, value) in key.iter().enumerate().skip(whole) {
                     space.keys[d * BLOCK + position + lane] = value.to_f32();
@@ -190,7 +193,9 @@ impl AttentionTask<'_> {
     unsafe fn load_values<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
         let dim = self.head_dim;
         let values = &self.values[start * dim..(start + positions) * dim];
-        for (from, to) in values.chunks_exact(dim).zip(space.values.chunks_exact_mut(space.padded)) {
+        // Rows without padding are one long row.
+        let (dim, padded) = if dim == space.padded { (values.len(), values.len()) } else { (dim, space.padded) };
+        for (from, to) in values.chunks_exact(dim).zip(space.values.chunks_exact_mut(padded)) {
             let mut from = from.chunks_exact(V::LANES);
             let mut to = to.chunks_exact_mut(V::LANES);
             for (from, to) in (&mut from).zip(&mut to) {
