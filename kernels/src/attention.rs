@@ -70,7 +70,8 @@ impl<'a> KvView<'a> {
 /// Attention of the tokens at positions `first_position, first_position + 1, …`, whose keys and values are in the cache
 /// already: token `i` sees the positions `0..=first_position + i`. `scale` is usually `1 / √head_dim`.
 ///
-/// `queries` and `out` are `[tokens, heads, head_dim]`. Memory does not grow with the number of positions. A row is the same bits however the tokens were cut into calls.
+/// `queries` and `out` are `[tokens, heads, head_dim]`. Memory does not grow with the number of positions. A row is the
+/// same bits however the tokens were cut into calls.
 ///
 /// # Panics
 /// The shapes differ, or the positions exceed the cache.
