@@ -62,6 +62,17 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether another try would end the same way, so that a restart is of no use.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            NodeError::Field(_)
+                | NodeError::NoAccelerator { .. }
+                | NodeError::UnknownAccelerator { .. }
+                | NodeError::EmptyInput { .. }
+        )
+    }
+
     /// Wraps an error of a node's own.
     pub fn own(error: impl std::error::Error + Send + Sync + 'static) -> NodeError {
         NodeError::Own(Box::new(error))

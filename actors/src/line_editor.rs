@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use tokio::sync::oneshot;
@@ -25,6 +26,9 @@ type Reply = oneshot::Sender<io::Result<Line>>;
 /// Asks for one line at a time; between two lines the terminal is in its usual mode, so that Ctrl-C is a signal.
 pub(crate) struct LineEditor {
     asks: std::sync::mpsc::SyncSender<Reply>,
+    /// How the terminal was before the first line.
+    usual: Option<Termios>,
+    asking: bool,
 }
 
 impl LineEditor {
@@ -38,7 +42,7 @@ impl LineEditor {
                 let _ = reply.send(read_line(&mut history, &invite));
             }
         })?;
-        Ok(LineEditor { asks })
+        Ok(LineEditor { asks, usual: tcgetattr(io::stdin()).ok(), asking: false })
     }
 
     /// Waits for the next line.
@@ -46,7 +50,21 @@ impl LineEditor {
         let gone = || io::Error::other("the line editor has ended");
         let (reply, answer) = oneshot::channel();
         self.asks.send(reply).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.asking = true;
+        let line = answer.await.unwrap_or_else(|_| Err(gone()));
+        self.asking = false;
+        line
+    }
+}
+
+impl Drop for LineEditor {
+    fn drop(&mut self) {
+        // The run ends while the thread still waits for a key (a signal from elsewhere): nobody but us can leave the
+        // terminal as we found it. Where that fails there is no terminal any more.
+        if let Some(usual) = self.usual.as_ref().filter(|_| self.asking) {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, usual);
+            tracing::warn!("stopped while waiting for a line");
+        }
     }
 }
 

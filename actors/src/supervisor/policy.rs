@@ -24,6 +24,7 @@ pub fn decide(policy: RestartPolicy, end: &NodeEnd, restarts: &[Timestamp], now:
         RestartPolicy::Always { max, within } => (max, within, true),
     };
     let wanted = match end {
+        NodeEnd::Failed(error) if error.is_permanent() => return Verdict::GiveUp,
         NodeEnd::Failed(_) | NodeEnd::Panicked(_) => true,
         NodeEnd::Finished => also_finished,
         // Whoever stopped it does not want it back.
@@ -47,6 +48,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::NodeError;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_nanos(seconds * 1_000_000_000)
@@ -78,6 +80,12 @@ mod tests {
         assert_eq!(decide(always, &NodeEnd::Stopped, &[], at(0)), Verdict::Done);
         assert_eq!(decide(always, &NodeEnd::Finished, &[], at(0)), Verdict::Restart);
         assert_eq!(decide(always, &NodeEnd::Finished, &[at(0)], at(0)), Verdict::Done);
+    }
+
+    #[test]
+    fn a_failure_that_would_repeat_itself_is_not_tried_again() {
+        let end = NodeEnd::Failed(NodeError::EmptyInput { stream: "standard input" });
+        assert_eq!(decide(TWICE_A_MINUTE, &end, &[], at(0)), Verdict::GiveUp);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Work on accelerators: where it runs, what a panicking job costs, and what a move asks of a node.
 
-use nanomind_actors::governor::Change;
+use std::time::Duration;
+
+use nanomind_actors::governor::{Change, GovernorConfig};
 use nanomind_actors::report::RunEnd;
 use nanomind_actors::{JobSpec, NodeContext, NodeError, Packet, RunOptions, Runtime};
-use nanomind_hal::{JobClass, JobCost, Phase};
+use nanomind_hal::{BatterySource, JobClass, JobCost, Phase};
 
 use super::stage::{Stage, brick};
 
@@ -84,9 +86,12 @@ fn a_forced_migration_moves_the_node_between_two_jobs_and_its_state_goes_with_it
             nodes: { "words": Words(text: "go"), "mind": Count(), "reply": Keep() },
             edges: [("words.text", "mind.text"), ("mind.text", "reply.text")],
             placement: { "mind": Prefer(["cpu:0", "cpu:1"]) },
+            power: Performance,
         )"#,
     );
-    let options = RunOptions { migrate_every: Some(2), ..RunOptions::default() };
+    // So that nothing but the forced moves happens.
+    let governor = GovernorConfig { period: Duration::from_secs(3600), battery: BatterySource::None, trace: None };
+    let options = RunOptions { migrate_every: Some(2), governor, ..RunOptions::default() };
     let report = Runtime::start(&plan, &stage.machine, &stage.library, options).unwrap().wait();
     assert_eq!(stage.seen.all()[0], "8: cpu:0 cpu:0 cpu:1 cpu:1 cpu:0 cpu:0 cpu:1 cpu:1");
     assert_eq!(report.nodes[1].moves, 4);
