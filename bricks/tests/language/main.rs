@@ -7,6 +7,8 @@ mod generation;
 mod hostile;
 mod interchange;
 mod invariance;
+#[path = "../real_model/mod.rs"]
+mod real_model;
 mod reference;
 mod slots;
 mod smollm2;

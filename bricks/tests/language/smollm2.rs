@@ -1,19 +1,15 @@
 //! SmolLM2 against an independent implementation in f32, from `tests/fixtures/language_smollm2.json`.
-//!
-//! Needs the model itself: `nanomind pull smollm2-135m`, or its path in `NANOMIND_TEST_SMOLLM2`. Without it these tests
-//! say so and pass.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nanomind_bricks::Gguf;
 use nanomind_bricks::language::{LanguageModel, Logits, Segment, Sequence};
-use nanomind_bricks::store::{ModelRef, Store, StoreSettings};
 use nanomind_hal::Lane;
 use nanomind_kernels::Isa;
 use serde::Deserialize;
 
 use crate::fixture::{self, assert_same_bits};
+use crate::real_model::smollm2;
 
 /// Gaps between the two largest logits up to this many hundredths are near ties, which quantised activations may turn.
 const NEAR_TIE: u16 = 15;
@@ -30,24 +26,12 @@ struct Case {
     gap: Vec<u16>,
 }
 
-fn path() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("NANOMIND_TEST_SMOLLM2") {
-        return Some(path.into());
-    }
-    let store = Store::open(StoreSettings::from_environment().ok()?);
-    let found = store.find(&ModelRef::Name("smollm2-135m".into())).ok()?;
-    if found.is_none() {
-        eprintln!("skipped: SmolLM2 is not on this machine; `nanomind pull smollm2-135m` fetches it");
-    }
-    found
-}
-
-fn load() -> Option<(LanguageModel, Vec<Case>)> {
-    let gguf = Arc::new(Gguf::open(path()?).unwrap());
+fn load() -> (LanguageModel, Vec<Case>) {
+    let gguf = Arc::new(Gguf::open(smollm2()).unwrap());
     let lane = Lane::spawn(2, None).unwrap();
     let model = LanguageModel::load(&gguf, Isa::detect(), &lane, &mut |_| {}).unwrap();
     let cases = std::fs::read(fixture::path("language_smollm2.json")).unwrap();
-    Some((model, serde_json::from_slice(&cases).unwrap()))
+    (model, serde_json::from_slice(&cases).unwrap())
 }
 
 fn highest(logits: &[f32]) -> u32 {
@@ -57,7 +41,7 @@ fn highest(logits: &[f32]) -> u32 {
 
 #[test]
 fn greedy_tokens_are_those_of_the_reference_up_to_its_first_near_tie() {
-    let Some((model, cases)) = load() else { return };
+    let (model, cases) = load();
     let lane = Lane::spawn(2, None).unwrap();
     assert!(cases.len() >= 20);
     let mut compared = 0;
@@ -77,7 +61,7 @@ fn greedy_tokens_are_those_of_the_reference_up_to_its_first_near_tie() {
 
 #[test]
 fn every_next_token_is_that_of_the_reference_unless_it_is_a_near_tie() {
-    let Some((model, cases)) = load() else { return };
+    let (model, cases) = load();
     let lane = Lane::spawn(2, None).unwrap();
     let vocab = model.config().vocab;
     let (mut positions, mut turned, mut widest) = (0, 0, 0);
@@ -112,7 +96,7 @@ fn every_next_token_is_that_of_the_reference_unless_it_is_a_near_tie() {
 
 #[test]
 fn the_real_model_is_bitwise_independent_of_chunks_and_threads() {
-    let Some((model, cases)) = load() else { return };
+    let (model, cases) = load();
     let case = cases.iter().find(|case| case.prompt.len() > 200).unwrap();
     let tokens = &case.prompt[..150];
     let (one, two) = (Lane::single(), Lane::spawn(2, None).unwrap());

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod chat;
+#[path = "../real_model/mod.rs"]
+mod real_model;
 mod smollm2;
 mod vocabularies;
 

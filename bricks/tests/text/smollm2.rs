@@ -1,16 +1,12 @@
 //! SmolLM2's own vocabulary: against HF tokenizers over `tests/fixtures/language_tokens.json`.
-//!
-//! Needs the model itself: `nanomind pull smollm2-135m`, or its path in `NANOMIND_TEST_SMOLLM2`. Without it only the
-//! SentencePiece part runs.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use nanomind_bricks::store::{ModelRef, Store, StoreSettings};
 use nanomind_bricks::{ChatTemplate, Gguf, GgufWriter, Message, Special, TokenId, Tokenizer};
 use serde::Deserialize;
 
+use crate::real_model::smollm2;
 use crate::{assert_encodes, json, streamed, tokenizer};
 
 #[derive(Deserialize)]
@@ -20,15 +16,8 @@ struct Reference {
     ids: HashMap<String, Vec<Vec<TokenId>>>,
 }
 
-fn model() -> Option<Gguf> {
-    let path = std::env::var_os("NANOMIND_TEST_SMOLLM2").map(PathBuf::from).or_else(|| {
-        let store = Store::open(StoreSettings::from_environment().ok()?);
-        store.find(&ModelRef::Name("smollm2-135m".into())).ok()?
-    });
-    if path.is_none() {
-        eprintln!("skipped: SmolLM2 is not on this machine; `nanomind pull smollm2-135m` fetches it");
-    }
-    path.map(|path| Gguf::open(path).unwrap())
+fn model() -> Gguf {
+    Gguf::open(smollm2()).unwrap()
 }
 
 /// The vocabulary of `gguf` under another pre-tokenizer.
@@ -67,7 +56,7 @@ fn a_multilingual_corpus_becomes_the_tokens_of_sentencepiece_itself() {
 
 #[test]
 fn a_multilingual_corpus_becomes_the_tokens_of_hf_under_every_pre_tokenizer() {
-    let Some(gguf) = model() else { return };
+    let gguf = model();
     let reference: Reference = json("language_tokens.json");
     for pre in ["smollm", "gpt-2", "qwen2", "llama-bpe"] {
         check(&with_pre_tokenizer(&gguf, pre), &reference.texts, &reference.ids[pre], pre);
@@ -76,7 +65,7 @@ fn a_multilingual_corpus_becomes_the_tokens_of_hf_under_every_pre_tokenizer() {
 
 #[test]
 fn the_files_own_tokenizer_and_template_make_the_prompt_that_the_model_knows() {
-    let Some(gguf) = model() else { return };
+    let gguf = model();
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let template = ChatTemplate::from_gguf(&gguf).unwrap();
     let messages = [Message::system("You are a helpful assistant."), Message::user("What is the capital of France?")];
