@@ -35,6 +35,10 @@ impl Actor for AcceleratorActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        // Looking wakes the machine up: only for a trace.
+        if !tracing::enabled!(target: crate::trace::TARGET, tracing::Level::TRACE) {
+            return;
+        }
         let (accelerator, clock) = (self.accelerator.clone(), self.clock.clone());
         let name = format!("queue depth {}", accelerator.id());
         let watch = async move {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::PlannedNode;
-use nanomind_hal::Clock;
 use nanomind_hal::tabm::SlotPool;
+use nanomind_hal::{Clock, Timestamp};
 use parking_lot::Mutex;
 
 use crate::board::NodeEntry;
@@ -100,6 +100,7 @@ pub(crate) struct HandedOut {
     request: Request,
     last: bool,
     failed: bool,
+    since: Timestamp,
 }
 
 impl NodeContext {
@@ -170,7 +171,8 @@ impl NodeContext {
             let failure = firing.failure().cloned();
             self.in_flight.insert(request);
             let last = firing.packet.last || failure.is_some();
-            self.handed_out = Some(HandedOut { request, last, failed: failure.is_some() });
+            let since = self.clock.now();
+            self.handed_out = Some(HandedOut { request, last, failed: failure.is_some(), since });
             if let Some(entry) = &self.entry {
                 entry.set_busy(true);
             }
@@ -191,7 +193,13 @@ impl NodeContext {
     /// # Errors
     /// When nobody receives on it any more; returning that error ends the node as finished.
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
-        Ok(self.outputs.send(port, packet).await?)
+        let (begun, request) = (self.clock.now(), packet.request);
+        self.outputs.send(port, packet).await?;
+        // In the trace an arrow starts at a slice; a sensor works on no firing that would make one.
+        if self.handed_out.is_none() {
+            crate::trace::node_span(&self.name, &self.plan.kind, Some(request), begun, self.clock.now());
+        }
+        Ok(())
     }
 
     /// Ends a request with a refusal on every output; the node goes on with the next one.
@@ -277,6 +285,7 @@ impl NodeContext {
             entry.set_busy(false);
         }
         let Some(done) = self.handed_out.take() else { return };
+        crate::trace::node_span(&self.name, &self.plan.kind, Some(done.request.id), done.since, self.clock.now());
         if !done.last {
             return;
         }

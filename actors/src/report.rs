@@ -35,8 +35,8 @@ pub struct RunReport {
     pub seconds: f64,
     /// Requests by how they ended.
     pub requests: RequestCounts,
-    /// From the minting of a request to the first output at a sink, in milliseconds, by request (the first 1,024).
-    pub first_output_ms: Vec<f64>,
+    /// When a sink that shows answers as they come had something to show, by request (the first 1,024).
+    pub first_outputs: Vec<FirstOutput>,
     /// Nodes in the order of the graph.
     pub nodes: Vec<NodeReport>,
     /// Edges in the order of the graph.
@@ -49,6 +49,15 @@ pub struct RunReport {
     pub decisions: Vec<DecisionRecord>,
     /// Energy of the whole run.
     pub energy: Energy,
+}
+
+/// How long a request waited for the first sign of its answer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FirstOutput {
+    /// The request.
+    pub request: u64,
+    /// From its minting to the first output at a sink, in milliseconds; loading a model counts.
+    pub after_ms: f64,
 }
 
 /// What a node did.
@@ -234,9 +243,9 @@ impl RunReport {
 /// The short form, for a person at the end of a run: a line for each answer or two, and whatever was out of the ordinary.
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (node, answer)) in self.answers().enumerate() {
-            let first = self.first_output_ms.get(index).copied().unwrap_or(answer.first_token_ms);
-            write_answer(f, node, answer, first)?;
+        for (node, answer) in self.answers() {
+            let first = self.first_outputs.iter().find(|first| first.request == answer.request);
+            write_answer(f, node, answer, first.map_or(answer.first_token_ms, |first| first.after_ms))?;
         }
         for node in &self.nodes {
             write_node(f, node)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nanomind_hal::{Clock, Timestamp};
 use parking_lot::Mutex;
@@ -117,7 +118,7 @@ struct Open {
 struct Ledger {
     open: BTreeMap<RequestId, Open>,
     counts: RequestCounts,
-    first_output_ns: Vec<u64>,
+    first_outputs: Vec<(RequestId, Duration)>,
 }
 
 /// How many times to first output are kept for the report; later ones only count.
@@ -178,9 +179,9 @@ impl Requests {
         let mut ledger = self.shared.ledger.lock();
         let Some(open) = ledger.open.get_mut(&id).filter(|open| open.first_output.is_none()) else { return };
         open.first_output = Some(now);
-        let waited = now.since(open.minted).as_nanos() as u64;
-        if ledger.first_output_ns.len() < FIRST_OUTPUTS_KEPT {
-            ledger.first_output_ns.push(waited);
+        let waited = now.since(open.minted);
+        if ledger.first_outputs.len() < FIRST_OUTPUTS_KEPT {
+            ledger.first_outputs.push((id, waited));
         }
     }
 
@@ -231,9 +232,9 @@ impl Requests {
         self.shared.ledger.lock().open.len()
     }
 
-    /// Nanoseconds from minting to first output, request by request (the first 1,024).
-    pub fn first_output_ns(&self) -> Vec<u64> {
-        self.shared.ledger.lock().first_output_ns.clone()
+    /// Time from minting to first output, by request (the first 1,024).
+    pub fn first_outputs(&self) -> Vec<(RequestId, Duration)> {
+        self.shared.ledger.lock().first_outputs.clone()
     }
 }
 

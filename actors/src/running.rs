@@ -1,6 +1,7 @@
 //! A run in progress: wait for it, drain it, stop it, and get its report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Addr, SystemRunner};
 use nanomind_graphs::PlannedNode;
@@ -12,8 +13,8 @@ use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
 use crate::edge::EdgeProbe;
 use crate::governor::Governor;
 use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
-use crate::report::{AcceleratorReport, EdgeReport, Energy, NodeOutcome, NodeReport, RunEnd, RunReport};
-use crate::request::Epoch;
+use crate::report::{AcceleratorReport, EdgeReport, Energy, FirstOutput, NodeOutcome, NodeReport, RunEnd, RunReport};
+use crate::request::{Epoch, RequestId};
 use crate::shared::RunShared;
 use crate::signals::Signals;
 use crate::supervisor::{Outcomes, Supervisor};
@@ -161,7 +162,7 @@ impl Actors {
             end: if failed && end == RunEnd::Finished { RunEnd::Failed } else { end },
             seconds: self.shared.clock.now().since(self.started).as_secs_f64(),
             requests: self.shared.requests.counts(),
-            first_output_ms: self.shared.requests.first_output_ns().iter().map(|&ns| ns as f64 / 1e6).collect(),
+            first_outputs: self.shared.requests.first_outputs().into_iter().map(first_output).collect(),
             pools,
             nodes,
             edges: self
@@ -174,6 +175,10 @@ impl Actors {
             energy: Energy::Unmeasured,
         }
     }
+}
+
+fn first_output((request, after): (RequestId, Duration)) -> FirstOutput {
+    FirstOutput { request: request.0, after_ms: after.as_secs_f64() * 1e3 }
 }
 
 fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {

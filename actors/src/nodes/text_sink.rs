@@ -57,7 +57,6 @@ impl Node for TextSink {
                     continue;
                 }
                 if let Some(text) = texts.push(&firing.packet) {
-                    context.first_output(firing.packet.request);
                     file.write(&text).map_err(failed)?;
                 }
             }

@@ -69,9 +69,10 @@ pub(super) fn write(out: &mut impl Write, tracks: &mut Tracks, record: &Record) 
         }
         Record::Received { node, edge, hop, at } => {
             let tid = tracks.number(out, NODES, node)?;
+            // Without a binding point the arrow ends at the next slice of its track: the work on what has come.
             line(
                 out,
-                json!({"ph": "f", "bp": "e", "cat": "edge", "name": edge, "id": hop, "pid": NODES, "tid": tid,
+                json!({"ph": "f", "cat": "edge", "name": edge, "id": hop, "pid": NODES, "tid": tid,
                     "ts": micros(*at)}),
             )
         }

@@ -179,7 +179,6 @@ impl<'a> Answer<'a> {
 
     fn report(&self, generation: &Generation, finish: Option<FinishReason>) {
         let now = self.context.clock().now();
-        crate::trace::node_span(self.context.name(), "answer", Some(self.request.id), self.taken, now);
         let counters = generation.counters();
         let (prefill, decode) = (self.prefilled.since(self.taken), now.since(self.prefilled));
         let first = self.first_token.unwrap_or(now).since(self.taken);
