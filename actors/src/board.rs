@@ -15,7 +15,6 @@ pub struct NodeEntry {
     moves: AtomicU64,
     busy: AtomicBool,
     tokens_generated: AtomicU64,
-    rate_milli: AtomicU64,
 }
 
 impl NodeEntry {
@@ -31,7 +30,6 @@ impl NodeEntry {
             moves: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             tokens_generated: AtomicU64::new(0),
-            rate_milli: AtomicU64::new(0),
         })
     }
 
@@ -90,22 +88,9 @@ impl NodeEntry {
         self.tokens_generated.load(Ordering::Relaxed)
     }
 
-    /// The node generated `tokens` in `busy_ns` nanoseconds of decode, waiting included.
-    pub fn count_decode(&self, tokens: u64, busy_ns: u64) {
+    /// The node generated `tokens` more tokens.
+    pub fn count_generated(&self, tokens: u64) {
         self.tokens_generated.fetch_add(tokens, Ordering::Relaxed);
-        if busy_ns == 0 {
-            return;
-        }
-        // An exponential average over about eight steps: new enough for a decision, calm enough not to flap.
-        let now = tokens as f64 * 1e12 / busy_ns as f64;
-        let before = self.rate_milli.load(Ordering::Relaxed) as f64;
-        let smoothed = if before == 0.0 { now } else { before + (now - before) / 8.0 };
-        self.rate_milli.store(smoothed as u64, Ordering::Relaxed);
-    }
-
-    /// Tokens a second over the last steps; zero before the first one.
-    pub fn tokens_per_second(&self) -> f64 {
-        self.rate_milli.load(Ordering::Relaxed) as f64 / 1e3
     }
 }
 
@@ -147,14 +132,5 @@ mod tests {
         assert_eq!(entry.assign(id("cpu:0")), None, "it is there already");
         assert_eq!(entry.assign(id("cpu:1")), Some(id("cpu:0")));
         assert_eq!((entry.current(), entry.moves()), (id("cpu:1"), 1));
-    }
-
-    #[test]
-    fn the_rate_follows_the_decode_steps() {
-        let entry = NodeEntry::new("mind".into(), vec![id("cpu")]).unwrap();
-        assert_eq!(entry.tokens_per_second(), 0.0);
-        entry.count_decode(1, 10_000_000);
-        assert!((entry.tokens_per_second() - 100.0).abs() < 0.01, "{}", entry.tokens_per_second());
-        assert_eq!(entry.tokens_generated(), 1);
     }
 }
