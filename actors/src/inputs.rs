@@ -78,6 +78,12 @@ impl Port {
         let packets = self.joined.get(&request);
         packets.is_some_and(|packets| packets.last().is_some_and(|packet| packet.last))
     }
+
+    /// Whether the packet of `request` can no longer come: an edge keeps the order of requests, so a later one says that
+    /// the edge has dropped this one.
+    fn has_passed(&self, request: RequestId) -> bool {
+        self.joined.last_key_value().is_some_and(|(latest, _)| *latest > request)
+    }
 }
 
 /// All connected inputs of one node.
@@ -191,7 +197,8 @@ impl Inputs {
     fn is_joined(&self, trigger: &Packet) -> bool {
         let joined = self.ports.iter().filter(|port| port.input.rule == FiringRule::Joined);
         // A failed request waits for nothing: what it would join with may never come.
-        trigger.as_failure().is_some() || joined.into_iter().all(|port| port.ended || port.has_joined(trigger.request))
+        let decided = |port: &Port| port.ended || port.has_joined(trigger.request) || port.has_passed(trigger.request);
+        trigger.as_failure().is_some() || joined.into_iter().all(decided)
     }
 
     fn fire(&mut self, port: Arc<str>, mut packet: Packet) -> Firing {
@@ -211,7 +218,7 @@ impl Inputs {
                     };
                     match packets {
                         Some(packets) => joined.push((name, packets)),
-                        None if candidate.input.required && packet.as_failure().is_none() => {
+                        None if (candidate.input.required || !candidate.ended) && packet.as_failure().is_none() => {
                             let error = RequestError::Unjoined { node: self.node.clone(), port: name };
                             packet = Packet { payload: Payload::Failed(error), tokens: 0, last: true, ..packet };
                         }

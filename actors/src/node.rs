@@ -194,7 +194,11 @@ impl NodeContext {
     /// When nobody receives on it any more; returning that error ends the node as finished.
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
-        self.outputs.send(port, packet).await?;
+        if let Err(closed) = self.outputs.send(port, packet).await {
+            // Its answer has nowhere to go any more.
+            self.requests.settle(request, RequestEnd::Dropped);
+            return Err(closed.into());
+        }
         // In the trace an arrow starts at a slice; a sensor works on no firing that would make one.
         if self.handed_out.is_none() {
             crate::trace::node_span(&self.name, &self.plan.kind, Some(request), begun, self.clock.now());

@@ -254,7 +254,10 @@ impl Life {
             () = signals.stopping() => NodeEnd::Stopped,
             () = drained => NodeEnd::Stopped,
             result = work => match result {
-                Ok(result) => NodeEnd::of(result),
+                Ok(result) => {
+                    settle_rest(&result, &outputs, &in_flight, &run);
+                    NodeEnd::of(result)
+                }
                 Err(panic) => NodeEnd::Panicked(panic_message(panic)),
             },
         };
@@ -273,15 +276,29 @@ impl Life {
     }
 }
 
+/// Settles what a node leaves behind that has ended in order: a sink has dealt with what it took last; a node that nobody
+/// listens to any more has lost what it worked on.
+fn settle_rest(result: &Result<(), NodeError>, outputs: &Outputs, in_flight: &InFlight, run: &RunShared) {
+    let end = match result {
+        Ok(()) if outputs.is_empty() => RequestEnd::Answered,
+        Err(NodeError::Closed(_)) => RequestEnd::Dropped,
+        // What a brick sent last is on its way to a sink; what failed is told to everybody.
+        Ok(()) | Err(_) => return,
+    };
+    for request in in_flight.take() {
+        run.requests.settle(request.id, end);
+    }
+}
+
 /// Tells everybody downstream that the requests in flight have no answer.
 async fn fail_requests(outputs: &Outputs, in_flight: &InFlight, run: &RunShared, error: &RequestError) {
     for request in in_flight.take() {
         if outputs.is_empty() {
-            run.requests.settle(request.id, RequestEnd::Failed);
             tracing::error!(request = request.id.0, "{error}");
-        } else if outputs.send_everywhere(Packet::failed(request, error.clone())).await.is_err() {
-            return;
+        } else if outputs.send_everywhere(Packet::failed(request, error.clone())).await.is_ok() {
+            continue;
         }
+        run.requests.settle(request.id, RequestEnd::Failed);
     }
 }
 

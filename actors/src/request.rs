@@ -88,7 +88,7 @@ pub enum RequestEnd {
     Failed,
     /// Its epoch was cancelled.
     Cancelled,
-    /// An edge's policy dropped the packet that would have ended it.
+    /// The packet that would have ended it was dropped by an edge's policy, or met a node that had ended.
     Dropped,
 }
 
@@ -103,7 +103,7 @@ pub struct RequestCounts {
     pub failed: u64,
     /// Cancelled.
     pub cancelled: u64,
-    /// Lost to an edge's drop policy.
+    /// Lost to an edge's drop policy, or to a node that had ended.
     pub dropped: u64,
 }
 

@@ -9,8 +9,8 @@ use super::queue::QueueReceiver;
 use super::state::{EdgeState, Envelope};
 use crate::packet::Packet;
 
-/// Takes packets from an edge. When the last receiver is dropped the edge is closed and what waits in it is dropped,
-/// so that slots return to their pool.
+/// Takes packets from an edge. When the last receiver is dropped the edge is closed and what waits in it is lost: slots
+/// return to their pool, and requests that would have ended here are settled.
 pub struct EdgeReceiver {
     state: Arc<EdgeState>,
     queue: QueueReceiver<Envelope>,
@@ -69,7 +69,7 @@ impl Drop for EdgeReceiver {
         }
         let mut nobody = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Some(envelope)) = self.queue.poll_pop(&mut nobody) {
-            drop(envelope);
+            self.state.lose(&envelope.packet);
         }
     }
 }

@@ -100,6 +100,11 @@ impl EdgeState {
     pub(super) fn drop_by_policy(&self, packet: &Packet) {
         self.counters.dropped();
         crate::trace::counter(&self.dropped_label, self.counters.read().dropped as f64, self.context.clock.now());
+        self.lose(packet);
+    }
+
+    /// A packet goes nowhere: whoever waits for the end of its request must not wait for ever.
+    pub(super) fn lose(&self, packet: &Packet) {
         if packet.last {
             self.context.requests.settle(packet.request, RequestEnd::Dropped);
         }

@@ -79,9 +79,9 @@ async fn a_joined_input_holds_the_trigger_back_until_the_same_request_arrives() 
     let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
     let (first, second) = (node.requests.mint(), node.requests.mint());
     node.send(0, first, "what is this?").await;
-    node.send(1, second, "picture 2").await;
-    assert!(node.waits().await, "the picture of another request must not fire");
+    assert!(node.waits().await, "a trigger alone must not fire");
     node.send(1, first, "picture 1").await;
+    node.send(1, second, "picture 2").await;
     let firing = node.inputs.next().await.unwrap();
     assert_eq!(firing.joined("image").first().and_then(Packet::as_text), Some("picture 1"));
     node.send(0, second, "and this?").await;
@@ -98,6 +98,19 @@ async fn when_a_joined_input_ends_a_required_one_fails_the_request_and_an_option
         node.senders.truncate(1);
         assert_eq!(node.next_text().await.as_deref(), Some(expected), "required: {required}");
     }
+}
+
+#[tokio::test]
+async fn a_request_whose_joined_packet_the_edge_has_dropped_fails_when_a_later_one_arrives() {
+    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, false)]);
+    let (first, second) = (node.requests.mint(), node.requests.mint());
+    node.send(0, first, "what is this?").await;
+    node.send(1, second, "picture 2").await;
+    let firing = node.inputs.next().await.unwrap();
+    let told = firing.failure().map(ToString::to_string);
+    assert_eq!(told.as_deref(), Some("node `mind`: nothing arrived on `image` for this request"));
+    node.send(0, second, "and this?").await;
+    assert_eq!(node.next_text().await.as_deref(), Some("and this?"));
 }
 
 #[tokio::test]

@@ -164,3 +164,49 @@ fn a_producer_whose_only_consumer_is_gone_finishes() {
     );
     assert_eq!((report.end, report.nodes[0].outcome.end.as_str()), (RunEnd::Finished, "finished"));
 }
+
+/// Asks one question at a time and waits until it has ended, as a person at a terminal does.
+fn asker(stage: &mut Stage) {
+    stage.add(NodeSpec::sensor("Asker", "Waits for each answer.").output(text_port()), |context| async move {
+        for word in ["one", "two", "three"] {
+            let request = context.requests().mint();
+            context.send("text", Packet::text(request, word, 1).ending()).await?;
+            context.requests().settled(request.id).await;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_waits_for_an_answer_is_let_go_when_a_node_on_the_way_has_ended() {
+    // The sink is gone, so the brick in between loses what it works on.
+    let mut stage = fragile();
+    asker(&mut stage);
+    stage.add(NodeSpec::sink("Broken", "Fails at once.").input(text_port()), |mut context| async move {
+        context.next().await;
+        Err(NodeError::own(std::io::Error::other("no ink")))
+    });
+    let graph = |sink: &str| {
+        format!(
+            r#"Graph(
+                name: "asker",
+                nodes: {{ "asker": Asker(), "mind": Fragile(), "reply": {sink}() }},
+                edges: [("asker.text", "mind.text"), ("mind.text", "reply.text")],
+                restart: {{ "*": Never }},
+            )"#
+        )
+    };
+    let report = stage.run(&graph("Broken"));
+    assert_eq!(report.end, RunEnd::Failed);
+    let counts = report.requests;
+    assert_eq!(counts.minted, counts.answered + counts.failed + counts.dropped, "every request has ended: {counts:?}");
+
+    // The brick never comes up, so what waits for it is lost.
+    let unmakable = |_: &nanomind_graphs::PlannedNode| -> Result<Words, NodeError> {
+        Err(NodeError::own(std::io::Error::other("no such lens")))
+    };
+    stage.library.register(brick("Unmakable"), unmakable).unwrap();
+    let report = stage.run(&graph("Keep").replace("Fragile", "Unmakable"));
+    let counts = report.requests;
+    assert_eq!(counts.minted, counts.answered + counts.failed + counts.dropped, "every request has ended: {counts:?}");
+}
