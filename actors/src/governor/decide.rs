@@ -9,6 +9,7 @@ use nanomind_hal::{AcceleratorId, Timestamp};
 use super::decision::{Candidate, Change, Decision, Reason};
 use super::mode::Mode;
 use super::observation::{AcceleratorObservation, NodeObservation, Observation};
+use super::thresholds::next_mode;
 
 /// Without a change of mode, a node moves only if the other place is predicted to be this much cheaper.
 const WORTHWHILE_GAIN: f64 = 1.25;
@@ -45,7 +46,7 @@ pub fn decide(policy: PowerPolicy, memory: &Memory, seen: &Observation) -> (Memo
     memory.learn(seen);
     let mut decisions = Vec::new();
 
-    let (mode, because) = memory.mode.next(policy, seen.battery);
+    let (mode, because) = next_mode(memory.mode, policy, seen.battery);
     let changed = mode != memory.mode;
     if changed {
         let change = Change::Mode { from: memory.mode, to: mode };

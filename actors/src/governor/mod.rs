@@ -12,6 +12,7 @@ mod log;
 mod messages;
 mod mode;
 mod observation;
+mod thresholds;
 
 pub use actor::{Finish, Governor, GovernorConfig, Movable};
 pub use decide::{Memory, decide, force_move};

@@ -1,15 +1,8 @@
-//! The power mode and the battery thresholds that set it.
+//! The power mode: what a run aims for.
 
 use std::fmt;
 
-use nanomind_graphs::PowerPolicy;
 use serde::{Deserialize, Serialize};
-
-use super::decision::Reason;
-use super::observation::BatteryObservation;
-
-/// How far the level must pass a threshold before the mode that it guards is left again, as a fraction of the battery.
-const HYSTERESIS: f64 = 0.02;
 
 /// What the run aims for now. The names are those of power-profiles-daemon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -33,32 +26,6 @@ impl Mode {
             Mode::PowerSaver => 1.0,
         }
     }
-
-    /// The mode that `policy` wants for this battery, coming from `self`, and why.
-    pub(super) fn next(self, policy: PowerPolicy, battery: Option<BatteryObservation>) -> (Mode, Reason) {
-        let (high, low) = match policy {
-            PowerPolicy::Performance => return (Mode::Performance, Reason::Policy),
-            PowerPolicy::Balanced => return (Mode::Balanced, Reason::Policy),
-            PowerPolicy::PowerSaver => return (Mode::PowerSaver, Reason::Policy),
-            PowerPolicy::Adaptive { high, low } => (high, low),
-        };
-        let Some(battery) = battery else { return (Mode::Performance, Reason::NoBattery) };
-        if battery.charging {
-            return (Mode::Performance, Reason::Charging { level: battery.level });
-        }
-        let level = battery.level;
-        // Each threshold lies where the present mode is left last, so that a level that hovers changes nothing.
-        let low = if self == Mode::PowerSaver { low + HYSTERESIS } else { low };
-        let high = if self == Mode::Performance { high - HYSTERESIS } else { high };
-        if level <= low {
-            (Mode::PowerSaver, Reason::BatteryLevel { level, threshold: low })
-        } else if level >= high {
-            (Mode::Performance, Reason::BatteryLevel { level, threshold: high })
-        } else {
-            let threshold = if self == Mode::PowerSaver { low } else { high };
-            (Mode::Balanced, Reason::BatteryLevel { level, threshold })
-        }
-    }
 }
 
 impl fmt::Display for Mode {
@@ -68,40 +35,5 @@ impl fmt::Display for Mode {
             Mode::Balanced => "balanced",
             Mode::PowerSaver => "power-saver",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ADAPTIVE: PowerPolicy = PowerPolicy::Adaptive { high: 0.5, low: 0.2 };
-
-    fn follow(levels: &[f64]) -> Vec<Mode> {
-        let mut mode = Mode::Performance;
-        levels
-            .iter()
-            .map(|&level| {
-                mode = mode.next(ADAPTIVE, Some(BatteryObservation { level, charging: false })).0;
-                mode
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_level_that_hovers_round_a_threshold_changes_the_mode_once() {
-        use Mode::{Balanced, Performance, PowerSaver};
-        assert_eq!(
-            follow(&[0.6, 0.499, 0.501, 0.47, 0.49, 0.501]),
-            [Performance, Performance, Performance, Balanced, Balanced, Performance]
-        );
-        assert_eq!(follow(&[0.3, 0.2, 0.21, 0.199, 0.23]), [Balanced, PowerSaver, PowerSaver, PowerSaver, Balanced]);
-    }
-
-    #[test]
-    fn a_charger_or_a_machine_without_battery_means_performance() {
-        let charging = Some(BatteryObservation { level: 0.05, charging: true });
-        assert_eq!(Mode::PowerSaver.next(ADAPTIVE, charging).0, Mode::Performance);
-        assert_eq!(Mode::PowerSaver.next(ADAPTIVE, None), (Mode::Performance, Reason::NoBattery));
     }
 }
