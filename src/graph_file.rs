@@ -7,10 +7,10 @@ use std::{
 
 use nanomind::{
     graphs::{self, Drawing, Overrides, Report, Source},
-    hal::{AcceleratorId, CpuTopology, default_groups, parse_groups},
+    hal::{AcceleratorId, CpuTopology, MachineMemory, default_groups, parse_groups},
 };
 
-use crate::{exit::Exit, machine_memory::MachineMemory};
+use crate::exit::Exit;
 
 /// Longest graph that is read, in bytes: as long as the check of included files allows.
 const LONGEST: u64 = 1 << 20;

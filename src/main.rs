@@ -14,7 +14,6 @@ mod exit;
 mod globals;
 mod graph_file;
 mod interrupt;
-mod machine_memory;
 mod models;
 mod output;
 mod progress;

@@ -1,10 +1,12 @@
 //! The machine of a run: its accelerators, made from the core groups that hal finds or a person names.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use nanomind_hal::{
-    Accelerator, AcceleratorError, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, default_groups, parse_groups,
+    Accelerator, AcceleratorError, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, MachineMemory,
+    default_groups, parse_groups,
 };
 use nanomind_kernels::Isa;
 
@@ -60,10 +62,11 @@ impl Machine {
             accelerators.insert(accelerator.id(), accelerator);
         }
         let isa = isa.unwrap_or_else(Isa::detect);
-        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory: None })
+        let memory = MachineMemory::read(Path::new("/")).map(|memory| memory.total);
+        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory })
     }
 
-    /// Bounds the memory that a graph may take, in bytes.
+    /// Bounds the memory that a graph may take, in bytes; without this it is all that the machine has.
     pub fn with_memory(mut self, bytes: u64) -> Machine {
         self.memory = Some(bytes);
         self

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use nanomind::{
     bricks::store::{ListedModel, ModelState, PipClient, Store},
-    hal::{CoreGroup, CpuTopology, Finding, FindingKind, default_groups, probe},
+    hal::{CoreGroup, CpuTopology, Finding, FindingKind, MachineMemory, default_groups, probe},
     kernels::Isa,
 };
 use serde::Serialize;
@@ -11,7 +11,6 @@ use serde::Serialize;
 use crate::{
     exit::Exit,
     globals::Globals,
-    machine_memory::MachineMemory,
     models,
     output::{self, Format, FormatArgs, bytes},
 };

@@ -1,8 +1,10 @@
-//! Memory: aligned buffers, mapped files, and the token-aware slots that embeddings travel in.
+//! Memory: how much there is, aligned buffers, mapped files, and the token-aware slots that embeddings travel in.
 
 mod aligned;
+mod machine;
 mod mapped;
 pub mod tabm;
 
 pub use aligned::{AlignedBuffer, AllocationError};
+pub use machine::MachineMemory;
 pub use mapped::{MapError, MappedFile};

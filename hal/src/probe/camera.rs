@@ -24,7 +24,7 @@ pub(super) fn probe(root: &Path) -> Vec<Finding> {
         findings.push(Finding::none(
             FindingKind::Camera,
             "the kernel shows none in /sys/class/video4linux",
-            "connect a camera; images can also be read from files",
+            "connect a camera",
         ));
     }
     findings

@@ -12,7 +12,7 @@ pub(super) fn probe(root: &Path) -> Vec<Finding> {
         findings.push(Finding::none(
             FindingKind::Microphone,
             "ALSA shows no capture device in /proc/asound/pcm",
-            "connect a microphone; audio can also be read from files",
+            "connect a microphone",
         ));
     }
     findings

@@ -1,4 +1,4 @@
-//! How much memory the machine has for us: what the kernel says, within the limit of the control group.
+//! The memory of the machine: what the kernel says, within the limit of the control group.
 use std::{fs, path::Path};
 
 /// Bytes of memory.
