@@ -1,6 +1,6 @@
 //! Line editing at a terminal, with history, on a thread of its own.
 
-use std::io;
+use std::io::{self, Write};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::DefaultEditor;
@@ -20,6 +20,9 @@ pub(crate) enum Line {
     /// Ctrl-D.
     End,
 }
+
+/// Turns the terminal's bracketed paste off, which an editor turns on for the time of a line.
+const PASTE_OFF_AND_NEWLINE: &[u8] = b"\x1b[?2004l\n";
 
 type Reply = oneshot::Sender<io::Result<Line>>;
 
@@ -63,6 +66,7 @@ impl Drop for LineEditor {
         // terminal as we found it. Where that fails there is no terminal any more.
         if let Some(usual) = self.usual.as_ref().filter(|_| self.asking) {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, usual);
+            let _ = io::stderr().write_all(PASTE_OFF_AND_NEWLINE);
             tracing::warn!("stopped while waiting for a line");
         }
     }

@@ -1,8 +1,10 @@
 //! Threads that only wait for the outside world (a pipe, a terminal); what computes goes to an accelerator instead.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
 /// Calls `wait` on a thread of its own and waits for its result without holding up the control thread.
@@ -18,8 +20,8 @@ pub(crate) async fn call<T: Send + 'static>(
     receiver.await.unwrap_or_else(|_| Err(gone()))
 }
 
-/// Text to be written, and who is told when it is.
-type Order = (String, oneshot::Sender<io::Result<()>>);
+/// Text to be written, and whom to tell when it is.
+type Order = (String, Box<dyn FnOnce(io::Result<()>) + Send>);
 
 /// Writes on a thread of its own: a reader that does not read holds up the writer and nobody else.
 pub(crate) struct Writer {
@@ -29,12 +31,11 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread, which ends when this is dropped.
     pub(crate) fn start(name: &str, mut out: impl Write + Send + 'static) -> io::Result<Writer> {
-        let (orders, ordered) = sync_channel::<Order>(1);
+        // One that was sent and is perhaps not taken yet, and a last one.
+        let (orders, ordered) = sync_channel::<Order>(2);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            for (text, told) in ordered {
-                let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-                // Nobody waits any more when the run was stopped meanwhile.
-                let _ = told.send(written);
+            for (text, tell) in ordered {
+                tell(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
             }
         })?;
         Ok(Writer { orders })
@@ -43,8 +44,28 @@ impl Writer {
     /// Writes and flushes, in the order of the calls.
     pub(crate) async fn write(&mut self, text: String) -> io::Result<()> {
         let (told, written) = oneshot::channel();
-        self.orders.send((text, told)).map_err(|_| gone())?;
+        // Nobody waits any more when the run was stopped meanwhile.
+        let tell = Box::new(move |result| drop(told.send(result)));
+        self.orders.send((text, tell)).map_err(|_| gone())?;
         written.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Writes a last short text without anybody to wait for it, unless `out`, which this writes to, takes nothing now: a
+    /// reader that does not read must not keep the program from ending.
+    pub(crate) fn write_last(&mut self, out: impl AsFd, text: &str) {
+        let mut polled = [PollFd::new(&out, PollFlags::OUT)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !matches!(poll(&mut polled, Some(&at_once)), Ok(ready) if ready > 0) {
+            return;
+        }
+        let (told, written) = sync_channel(1);
+        let tell = Box::new(move |_| {
+            let _ = told.send(());
+        });
+        if self.orders.try_send((text.to_owned(), tell)).is_ok() {
+            // An error means that the thread is gone, and the text with it.
+            let _ = written.recv();
+        }
     }
 }
 

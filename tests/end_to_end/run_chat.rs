@@ -149,13 +149,13 @@ fn one_interrupt_lets_what_was_asked_flow_out_and_reports() {
     let machine = FreshMachine::new();
     let mut child = start(&machine, &endless(&machine));
     let mut out = child.stdout.take().unwrap();
-    out.read_exact(&mut [0; 8]).unwrap();
+    let mut text = vec![0; 8];
+    out.read_exact(&mut text).unwrap();
     interrupt(&child);
-    let mut rest = Vec::new();
-    out.read_to_end(&mut rest).unwrap();
+    out.read_to_end(&mut text).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(rest.ends_with(b"\n"), "the last answer is complete");
+    assert!(text.ends_with(b"\n"), "the last answer is complete");
     let report = report(&machine);
     let requests = &report["requests"];
     assert_eq!((&report["end"], &requests["answered"]), (&"drained".into(), &requests["minted"]), "{requests:#}");
@@ -166,14 +166,14 @@ fn a_second_interrupt_stops_at_once_and_keeps_what_was_said() {
     let machine = FreshMachine::new();
     let mut child = start(&machine, &endless(&machine));
     let mut out = child.stdout.take().unwrap();
-    out.read_exact(&mut [0; 8]).unwrap();
+    let mut text = vec![0; 8];
+    out.read_exact(&mut text).unwrap();
     interrupt(&child);
     interrupt(&child);
-    let mut rest = Vec::new();
-    out.read_to_end(&mut rest).unwrap();
+    out.read_to_end(&mut text).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(rest.ends_with(b"\n"), "the last line is ended: {:?}", String::from_utf8_lossy(&rest));
+    assert!(text.ends_with(b"\n"), "the last line is ended: {:?}", String::from_utf8_lossy(&text));
 }
 
 fn start(machine: &FreshMachine, arguments: &[String]) -> Child {

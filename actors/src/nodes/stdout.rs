@@ -1,6 +1,6 @@
 //! `Stdout`: a sink that shows text as it comes.
 
-use std::io::{self, Write};
+use std::io;
 
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::{NodeSpec, PlannedNode, PortSpec, PortType};
@@ -52,7 +52,7 @@ impl Node for Stdout {
 /// Writes whatever arrives on `text`. Pieces of two requests are kept apart by a newline.
 async fn show(writer: Writer, mut context: NodeContext) -> Result<(), NodeError> {
     let broken = |source| NodeError::Stream { stream: STREAM, source };
-    let mut page = Page { writer, open: None, writing: false };
+    let mut page = Page { writer, open: None };
     while let Some(firing) = context.next().await {
         let packet = &firing.packet;
         let mut text = String::new();
@@ -81,27 +81,17 @@ async fn show(writer: Writer, mut context: NodeContext) -> Result<(), NodeError>
 struct Page {
     writer: Writer,
     open: Option<RequestId>,
-    writing: bool,
 }
 
 impl Page {
     async fn write(&mut self, text: String) -> io::Result<()> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        self.writing = true;
-        self.writer.write(text).await?;
-        self.writing = false;
-        Ok(())
+        if text.is_empty() { Ok(()) } else { self.writer.write(text).await }
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // A write that does not come back waits for a reader; so would this one, and nobody is left to be told.
-        if self.open.is_some() && !self.writing {
-            let mut out = io::stdout().lock();
-            let _ = writeln!(out).and_then(|()| out.flush());
-        }
+        // Also waits for what may still be on its way, so that it is not lost when the program ends.
+        self.writer.write_last(io::stdout(), if self.open.is_some() { "\n" } else { "" });
     }
 }
