@@ -48,10 +48,6 @@ def article(phrase):
     return ("an " if phrase[0] in "aeiou" and not phrase.startswith(("one", "unicorn")) else "a ") + phrase
 
 
-def noun(o):
-    return o["noun"]
-
-
 def label(o):
     """The phrase that tells an object apart: things are named without a colour."""
     return f'{o["colour"]} {o["noun"]}' if o["kind"] in (SHAPE, DIGIT) else o["noun"]
@@ -99,7 +95,9 @@ def draw_scene(rng, colours="seen", only=None):
         y, x = divmod(cell, 3)
         jitter = (rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05))
         spin = rng.uniform(-0.15, 0.15) if o["kind"] == WORD else rng.uniform(-0.4, 0.4)
-        o.update(large=large, radius=radius, spin=spin, cell=cell, x=(x + 0.5) / 3 + jitter[0], y=(y + 0.5) / 3 + jitter[1])
+        edge = radius * (1.1 if o["kind"] == WORD else 0.8) + 0.02      # little of an object is cut off by the frame
+        x, y = (min(max((c + 0.5) / 3 + j, edge), 1 - edge) for c, j in zip((x, y), jitter))
+        o.update(large=large, radius=radius, spin=spin, cell=cell, x=x, y=y)
         objects.append(o)
     return objects
 
@@ -155,7 +153,7 @@ def count_shapes(rng, objects):
 
 def absent(rng, objects):
     """The label of something that is not there, often close to something that is."""
-    present = {label(o) for o in objects} | {noun(o) for o in objects}
+    present = {label(o) for o in objects} | {o["noun"] for o in objects}
     for _ in range(30):
         o, u = rng.choice(objects), rng.random()
         if o["kind"] == THING and u < 0.5 and RELATED[o["index"]]:
@@ -188,7 +186,7 @@ def exists(rng, objects):
 
 
 def colour(rng, objects):
-    candidates = [o for o in alone(objects, noun) if o["colour"] and o["kind"] != WORD]
+    candidates = [o for o in alone(objects, lambda o: o["noun"]) if o["colour"] and o["kind"] != WORD]
     if candidates:
         o = rng.choice(candidates)
         return rng.choice((f"What colour is the {o['noun']}?", f"Which colour does the {o['noun']} have?")), f"The {o['noun']} is {o['colour']}."
