@@ -15,7 +15,7 @@ use crate::exit::Exit;
 /// Longest graph that is read, in bytes: as long as the check of included files allows.
 const LONGEST: u64 = 1 << 20;
 
-/// Which graph, with which settings, for which machine.
+/// Which graph, with which settings.
 #[derive(Debug, clap::Args)]
 pub struct GraphArgs {
     /// The graph, a RON file
@@ -31,8 +31,12 @@ pub struct GraphArgs {
 
     /// Core groups that are cpu:0, cpu:1, … [default: one for each cluster, or two halves]
     #[arg(long, value_name = "CORES;CORES", env = "NANOMIND_CPU_GROUPS")]
-    cpu_groups: Option<String>,
+    pub cpu_groups: Option<String>,
+}
 
+/// Which machine to check a graph for, without running it there.
+#[derive(Debug, clap::Args)]
+pub struct MachineArgs {
     /// Check for a machine with these accelerators, instead of this one
     #[arg(long, value_name = "cpu,gpu,…", value_delimiter = ',', env = "NANOMIND_ACCELERATORS")]
     accelerators: Vec<AcceleratorId>,
@@ -47,15 +51,17 @@ impl GraphArgs {
     pub fn overrides(&self) -> Overrides {
         Overrides { params: self.set.clone(), placements: self.place.clone() }
     }
+}
 
-    /// The machine to check for.
+impl MachineArgs {
+    /// The machine to check `graph` for.
     ///
     /// # Errors
     /// Exit 2 for core groups that make no sense.
-    pub fn machine(&self) -> Result<graphs::Machine, Exit> {
+    pub fn machine(&self, graph: &GraphArgs) -> Result<graphs::Machine, Exit> {
         let accelerators = if self.accelerators.is_empty() {
             let topology = CpuTopology::detect();
-            let groups = match &self.cpu_groups {
+            let groups = match &graph.cpu_groups {
                 Some(text) => parse_groups(text, &topology).map_err(Exit::usage)?,
                 None => default_groups(&topology),
             };
@@ -71,7 +77,7 @@ impl GraphArgs {
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
+        _ => Err(format!("expected NAME=VALUE, found {text:?}")),
     }
 }
 

@@ -9,7 +9,7 @@ use nanomind::{
 use crate::{
     exit::{Code, Exit},
     globals::Globals,
-    graph_file::{self, GraphArgs},
+    graph_file::{self, GraphArgs, MachineArgs},
     models, output,
 };
 
@@ -32,6 +32,9 @@ pub struct Args {
     #[command(flatten)]
     graph: GraphArgs,
 
+    #[command(flatten)]
+    machine: MachineArgs,
+
     /// How to write it
     #[arg(long, value_enum, default_value_t = Picture::Mermaid)]
     format: Picture,
@@ -49,7 +52,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     let source = graph_file::read(&args.graph.graph)?;
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
     let stored = StoredModels::new(models::open_store(globals)?);
-    let machine = args.graph.machine()?;
+    let machine = args.machine.machine(&args.graph)?;
     let surroundings =
         Surroundings { registry: library.registry(), loader: &GraphFiles, models: &stored, machine: &machine };
     let outline = outline(source, &args.graph.overrides(), surroundings).map_err(|report| {

@@ -12,14 +12,15 @@ use nanomind::{
         GraphFiles, LoadListener, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime, StoredModels,
         governor::GovernorConfig, report::RunEnd, trace::TraceFile,
     },
-    graphs::{Overrides, Plan, Surroundings, check},
+    graphs::{Plan, Surroundings, check},
     hal::{BatterySource, BatteryTrace},
 };
 
 use crate::{
     exit::{Code, Exit},
     globals::Globals,
-    graph_file, models,
+    graph_file::{self, GraphArgs},
+    models,
 };
 
 /// Arguments of `run`.
@@ -28,20 +29,8 @@ use crate::{
     echo 'What is the capital of France?' | nanomind run graphs/library/chat.ron --set temperature=0\n\n\
     Answers go to stdout, a short report to stderr. Ctrl-C finishes what is in flight, a second one stops at once.")]
 pub struct Args {
-    /// The graph, a RON file
-    graph: PathBuf,
-
-    /// Set a parameter of the graph
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
-    set: Vec<(String, String)>,
-
-    /// Pin a node to an accelerator (cpu, cpu:0, …)
-    #[arg(long, value_name = "NODE=ACCELERATOR", value_parser = name_and_value)]
-    place: Vec<(String, String)>,
-
-    /// Core groups that become cpu:0, cpu:1, … [default: one for each cluster, or two halves]
-    #[arg(long, value_name = "CORES;CORES", env = "NANOMIND_CPU_GROUPS")]
-    cpu_groups: Option<String>,
+    #[command(flatten)]
+    graph: GraphArgs,
 
     /// Read the battery from a recording (lines of seconds,level[,status[,watts]]) instead of this machine
     #[arg(long, value_name = "FILE.csv", env = "NANOMIND_BATTERY")]
@@ -75,20 +64,13 @@ impl Args {
     }
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("expected NAME=VALUE, found {text:?}")),
-    }
-}
-
 /// Runs the graph to its end.
 ///
 /// # Errors
 /// 65 for a graph or model file that is invalid, 69 for an accelerator that is missing, 2 for core groups that make no
 /// sense, 130 after Ctrl-C, 1 for a run that failed.
 pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<(), Exit> {
-    let machine = Machine::detect(args.cpu_groups.as_deref(), None).map_err(|error| match error {
+    let machine = Machine::detect(args.graph.cpu_groups.as_deref(), None).map_err(|error| match error {
         MachineError::Groups(_) => Exit::usage(error),
         other => Exit::failed(other),
     })?;
@@ -111,8 +93,8 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
 
 /// The graph, checked; models that are missing are fetched after asking.
 fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<Plan, Exit> {
-    let source = graph_file::read(&args.graph)?;
-    let overrides = Overrides { params: args.set.clone(), placements: args.place.clone() };
+    let source = graph_file::read(&args.graph.graph)?;
+    let overrides = args.graph.overrides();
     let models = StoredModels::new(models::open_store(globals)?);
     let for_graphs = machine.for_graphs();
     let surroundings =

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     exit::{Code, Exit},
     globals::Globals,
-    graph_file::{self, GraphArgs},
+    graph_file::{self, GraphArgs, MachineArgs},
     models,
     output::{self, Format, FormatArgs, Table},
 };
@@ -21,6 +21,9 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     graph: GraphArgs,
+
+    #[command(flatten)]
+    machine: MachineArgs,
 
     #[command(flatten)]
     format: FormatArgs,
@@ -43,7 +46,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     let source = graph_file::read(&args.graph.graph)?;
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
     let stored = StoredModels::new(models::open_store(globals)?);
-    let machine = args.graph.machine()?;
+    let machine = args.machine.machine(&args.graph)?;
     let surroundings =
         Surroundings { registry: library.registry(), loader: &GraphFiles, models: &stored, machine: &machine };
     let checked = check(source, &args.graph.overrides(), surroundings);

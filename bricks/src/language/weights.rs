@@ -8,7 +8,7 @@ use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Product};
 
 use super::config::LanguageConfig;
 use super::error::ModelError;
-use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo, TensorType};
+use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
 use crate::tokenizer::TokenId;
 
 /// How far loading has come.
@@ -188,7 +188,7 @@ impl Loader<'_> {
             let found: Vec<u64> = dims.iter().rev().copied().collect();
             return Err(self.wrong(name, expected, format!("{found:?}")));
         }
-        let Some(format) = kernel_format(info.tensor_type()) else {
+        let Some(format) = info.tensor_type().format() else {
             let found = info.tensor_type().name().to_owned();
             return Err(self.wrong(name, "a type that there are kernels for".into(), found));
         };
@@ -263,22 +263,4 @@ impl Loader<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// The kernels' name of a type, if there are kernels for it.
-fn kernel_format(tensor_type: TensorType) -> Option<Format> {
-    Some(match tensor_type {
-        TensorType::F32 => Format::F32,
-        TensorType::F16 => Format::F16,
-        TensorType::BF16 => Format::Bf16,
-        TensorType::Q4_0 => Format::Q4_0,
-        TensorType::Q4_1 => Format::Q4_1,
-        TensorType::Q5_0 => Format::Q5_0,
-        TensorType::Q5_1 => Format::Q5_1,
-        TensorType::Q8_0 => Format::Q8_0,
-        TensorType::Q4_K => Format::Q4K,
-        TensorType::Q5_K => Format::Q5K,
-        TensorType::Q6_K => Format::Q6K,
-        _ => return None,
-    })
 }
