@@ -1,9 +1,10 @@
-//! Causal attention over a cache of half-precision keys and values.
+//! Attention over half-precision keys and values: causal over a cache, or over all positions.
 
 use half::f16;
 use nanomind_hal::Lane;
 
-use crate::{Isa, cpu};
+use crate::Isa;
+use crate::cpu::{self, Sight};
 
 /// The keys and values of one layer, each `[kv_heads][capacity][head_dim]` in half precision.
 #[derive(Debug, Clone, Copy)]
@@ -84,5 +85,22 @@ pub fn attention(
     scale: f32,
     out: &mut [f32],
 ) {
-    cpu::attend(lane, isa, queries, kv, first_position, scale, out);
+    cpu::attend(lane, isa, queries, kv, Sight::Causal { first_position }, scale, out);
+}
+
+/// Attention in both directions, as in vision encoders: every token sees the positions `0..positions`. Otherwise as
+/// [`attention()`].
+///
+/// # Panics
+/// The shapes differ, there is no position, or `positions` exceed the view.
+pub fn attention_to_all(
+    lane: &Lane,
+    isa: Isa,
+    queries: &[f32],
+    kv: &KvView<'_>,
+    positions: usize,
+    scale: f32,
+    out: &mut [f32],
+) {
+    cpu::attend(lane, isa, queries, kv, Sight::All { positions }, scale, out);
 }

@@ -26,7 +26,7 @@ mod rope;
 mod shape_error;
 
 pub use activations::Activations;
-pub use attention::{KvView, attention};
+pub use attention::{KvView, attention, attention_to_all};
 pub use cpu::{Epilogue, Product};
 pub use dequantize::dequantize;
 pub use elementwise::{add, argmax, gelu_erf, gelu_tanh, silu_mul, softmax};

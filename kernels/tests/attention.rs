@@ -5,7 +5,7 @@ mod common;
 use common::{Random, bits};
 use half::f16;
 use nanomind_hal::Lane;
-use nanomind_kernels::{Isa, KvView, attention};
+use nanomind_kernels::{Isa, KvView, attention, attention_to_all};
 
 /// One layer's cache and the queries of some tokens.
 #[derive(Debug, Clone, Copy)]
@@ -63,13 +63,24 @@ impl Case {
         out
     }
 
-    /// The result in double precision, and how far single precision may be from it: twice the error of a score (a sum
+    /// [`Case::run`] with every token seeing all positions.
+    fn run_to_all(&self, isa: Isa, lane: &Lane, chunk: usize) -> Vec<f32> {
+        let Shape { heads, kv_heads, head_dim, first, tokens } = self.shape;
+        let kv = KvView::new(&self.keys, &self.values, heads, kv_heads, self.capacity, head_dim);
+        let mut out = vec![f32::NAN; self.queries.len()];
+        let width = chunk * heads * head_dim;
+        for (queries, out) in self.queries.chunks(width).zip(out.chunks_mut(width)) {
+            attention_to_all(lane, isa, queries, &kv, first + tokens, self.scale(), out);
+        }
+        out
+    }
+
+    /// The result in double precision over `seen` positions, and how far single precision may be from it: twice the error of a score (a sum
     /// of `head_dim` products) as a relative error of its weight, plus that of the sums over positions.
-    fn oracle(&self, token: usize, head: usize) -> Vec<(f64, f64)> {
-        let Shape { heads, kv_heads, head_dim, first, .. } = self.shape;
+    fn oracle(&self, token: usize, head: usize, seen: usize) -> Vec<(f64, f64)> {
+        let Shape { heads, kv_heads, head_dim, .. } = self.shape;
         let query = &self.queries[(token * heads + head) * head_dim..][..head_dim];
         let at = head / (heads / kv_heads) * self.capacity * head_dim;
-        let seen = first + token + 1;
         let [keys, values] = self.wide.each_ref().map(|cache| &cache[at..at + seen * head_dim]);
         let mut scores = Vec::new();
         let mut largest_sum = 0f64;
@@ -104,24 +115,44 @@ const SHAPES: [Shape; 9] = [
     Shape { heads: 5, kv_heads: 1, head_dim: 128, first: 95, tokens: 2 },
 ];
 
+/// Fails where `out` is further from double precision than it may be; `seen` says what a token sees.
+fn check(case: &Case, isa: Isa, out: &[f32], seen: impl Fn(usize) -> usize) {
+    let shape = case.shape;
+    for token in 0..shape.tokens {
+        for head in 0..shape.heads {
+            let found = &out[(token * shape.heads + head) * shape.head_dim..];
+            for (d, (expected, tolerance)) in case.oracle(token, head, seen(token)).into_iter().enumerate() {
+                assert!(
+                    (f64::from(found[d]) - expected).abs() <= tolerance,
+                    "{isa} {shape:?}: token {token} head {head} value {d}: expected {expected} ± {tolerance:e}, found {}",
+                    found[d]
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn every_instruction_set_attends_like_double_precision() {
     for (seed, shape) in SHAPES.into_iter().enumerate() {
         let case = Case::new(shape, seed as u64);
         for isa in Isa::available() {
             let out = case.run(isa, &Lane::single(), shape.tokens);
-            for token in 0..shape.tokens {
-                for head in 0..shape.heads {
-                    let found = &out[(token * shape.heads + head) * shape.head_dim..];
-                    for (d, (expected, tolerance)) in case.oracle(token, head).into_iter().enumerate() {
-                        assert!(
-                            (f64::from(found[d]) - expected).abs() <= tolerance,
-                            "{isa} {shape:?}: token {token} head {head} value {d}: expected {expected} ± {tolerance:e}, found {}",
-                            found[d]
-                        );
-                    }
-                }
-            }
+            check(&case, isa, &out, |token| shape.first + token + 1);
+        }
+    }
+}
+
+#[test]
+fn attention_to_all_positions_is_that_of_double_precision_whatever_the_cut_and_the_threads() {
+    let lane = Lane::spawn(3, None).expect("threads");
+    for (seed, shape) in SHAPES.into_iter().enumerate() {
+        let case = Case::new(shape, seed as u64);
+        for isa in Isa::available() {
+            let out = case.run_to_all(isa, &Lane::single(), shape.tokens);
+            check(&case, isa, &out, |_| shape.first + shape.tokens);
+            let cut = case.run_to_all(isa, &lane, 7);
+            assert!(bits(&cut) == bits(&out), "{isa} {shape:?}: a cut and threads change bits");
         }
     }
 }

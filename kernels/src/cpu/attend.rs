@@ -37,13 +37,40 @@ impl SharedOut {
     }
 }
 
+/// Which positions the tokens of a call see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sight {
+    /// Token `i` those up to its own, which is `first_position + i`.
+    Causal { first_position: usize },
+    /// Every token the first `positions`.
+    All { positions: usize },
+}
+
+impl Sight {
+    /// Positions that token `token` sees.
+    fn seen(self, token: usize) -> usize {
+        match self {
+            Sight::Causal { first_position } => first_position + token + 1,
+            Sight::All { positions } => positions,
+        }
+    }
+
+    /// Positions that each token sees beyond those of the token before.
+    fn advance(self) -> usize {
+        match self {
+            Sight::Causal { .. } => 1,
+            Sight::All { .. } => 0,
+        }
+    }
+}
+
 /// Attention of `queries` `[tokens, heads · head_dim]`; see [`crate::attention()`].
 pub(crate) fn attend(
     lane: &Lane,
     isa: Isa,
     queries: &[f32],
     kv: &KvView<'_>,
-    first_position: usize,
+    sight: Sight,
     scale: f32,
     out: &mut [f32],
 ) {
@@ -56,12 +83,9 @@ pub(crate) fn attend(
     }
     assert!(queries.len().is_multiple_of(stride), "{} values are no whole number of rows of {stride}", queries.len());
     let tokens = queries.len() / stride;
-    assert!(
-        first_position + tokens <= kv.capacity(),
-        "positions up to {} in a cache of {}",
-        first_position + tokens,
-        kv.capacity()
-    );
+    let last = sight.seen(tokens - 1);
+    assert!(last > 0, "tokens that see no position");
+    assert!(last <= kv.capacity(), "positions up to {last} in a cache of {}", kv.capacity());
     let group = heads / kv_heads;
     // A multiple of 8 tokens makes whole tiles of rows.
     let most = (ROWS / group).max(1);
@@ -89,7 +113,8 @@ pub(crate) fn attend(
                 stride,
                 group,
                 tokens,
-                first_position: first_position + token,
+                seen: sight.seen(token),
+                advance: sight.advance(),
                 scale,
                 space: &mut bytemuck::cast_slice_mut(space)[..space_len],
             };

@@ -16,7 +16,7 @@ mod portable;
 mod product;
 mod vector;
 
-pub(crate) use attend::attend;
+pub(crate) use attend::{Sight, attend};
 pub(crate) use generic::halves::{HalvesToSingles, SinglesToHalves};
 pub(crate) use generic::load::{LoadCodes, LoadFloats, Source};
 use generic::rows;

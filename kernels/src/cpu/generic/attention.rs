@@ -1,4 +1,4 @@
-//! Causal attention of a few tokens of one group of heads, with an online softmax over fixed blocks of positions.
+//! Attention of a few tokens of one group of heads, with an online softmax over fixed blocks of positions.
 //!
 //! Blocks start at position 0 whatever the queries are, a row's sums run over the positions in order, and what a row may
 //! not see adds exact zeros: so a row's result does not depend on the other rows, on how a prompt was cut or on what
@@ -35,8 +35,11 @@ pub(crate) struct AttentionTask<'a> {
     pub(crate) group: usize,
     /// Tokens.
     pub(crate) tokens: usize,
-    /// The first token's position: it sees the positions up to and including this one.
-    pub(crate) first_position: usize,
+    /// Positions that the first token sees.
+    pub(crate) seen: usize,
+    /// Positions that each token sees beyond those of the token before: 1 where attention is causal, 0 where all
+    /// tokens see the same.
+    pub(crate) advance: usize,
     /// What scores are multiplied by.
     pub(crate) scale: f32,
     /// What the task works in: at least [`space_len`] values, whatever they are.
@@ -93,7 +96,7 @@ impl Op for AttentionTask<'_> {
         let rows = self.group * self.tokens;
         let space = std::mem::take(&mut self.space);
         let mut space = Space::new(space, rows, self.head_dim);
-        let last = self.first_position + self.tokens;
+        let last = self.seen + self.advance * (self.tokens - 1);
         // SAFETY: as the caller says.
         unsafe {
             self.load_queries(&mut space, V::ATTENTION_ROWS);
@@ -227,7 +230,7 @@ impl AttentionTask<'_> {
         let mut before = [0f32; R];
         for (t, before) in before.iter_mut().enumerate() {
             *before = space.most[row + t];
-            let sees = self.first_position + (row + t) / self.group + 1;
+            let sees = self.seen + self.advance * ((row + t) / self.group);
             let visible = sees.saturating_sub(start).min(positions);
             if visible < BLOCK {
                 weights[t][visible..].fill(f32::NEG_INFINITY);
