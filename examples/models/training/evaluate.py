@@ -2,7 +2,7 @@
 
     python evaluate.py ATLAS.npz FOLDER REPORT.json [--gguf scene.gguf scene-mmproj.gguf] [--batches 12]
 
-Every question is asked alone about its image. Without --gguf the 16-bit weights in FOLDER are measured, and once more with
+Every question is asked alone about its image, except in the table `as a chat`. Without --gguf the 16-bit weights in FOLDER are measured, and once more with
 their matrices rounded to 8 and to 4 bits. An answer counts when every token, its end included, is the most likely one after
 the right ones before it, which is the same as greedy decoding giving exactly this answer.
 """
@@ -19,14 +19,14 @@ HELD_OUT_SEED = 10 ** 12
 
 
 @torch.no_grad()
-def accuracy(model, renderer, tokenizer, colours="seen", styles=None, only=None, batches=2, size=256, restyle=False, counts=False):
+def accuracy(model, renderer, tokenizer, colours="seen", styles=None, only=None, batches=2, size=256, restyle=False, counts=False, chats=0):
     """Percent right by skill (and the number asked under `questions`)."""
     encode = tokens.Encoder(tokenizer)
     right, asked = torch.zeros(len(scenes.SKILLS) + 1), torch.zeros(len(scenes.SKILLS) + 1)
     device = renderer.device
     styles = styles or COLOUR_SETS
     for number in range(batches):
-        arrays, _ = tokens.batch(HELD_OUT_SEED + number, size, encode, colours, only, chats=0)
+        arrays, _ = tokens.batch(HELD_OUT_SEED + number, size, encode, colours, only, chats)
         row = {k: torch.from_numpy(v).to(device) for k, v in arrays.items()}
         image, _ = renderer(row["geometry"], None if restyle else styles)
         ids = row["ids"].long()
@@ -74,6 +74,7 @@ def tables(model, renderer, tokenizer, batches, size):
     say["unseen combinations"] = accuracy(model, renderer, tokenizer, colours="unseen", counts=True, **common)
     for test in TEST_SETS:
         say[test] = accuracy(model, renderer, tokenizer, styles=[test], counts=True, **common)
+    say["as a chat"] = accuracy(model, renderer, tokenizer, counts=True, chats=1, **common)
     for test in [None, *TEST_SETS]:
         naming = accuracy(model, renderer, tokenizer, styles=[test] if test else None, only=scenes.THING, counts=True, **common)
         say[f"naming things, {test or 'trained sets'}"] = dict(name=naming["name"], questions=naming["questions"]["name"])

@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from render import CLASSES, IMAGE
+from render import CLASSES
 from scenes import COLOURS
 from tokens import IMAGE_TOKENS, PREFIX, USER, VOCABULARY
 

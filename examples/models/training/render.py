@@ -3,7 +3,6 @@
 Sprites are restyled at 64 x 64 (so that the model learns what a thing is rather than one artist's hand), laid on a
 textured background back to front, and seen through a crude camera. Everything random here comes from torch's generator.
 """
-import math
 
 import numpy as np
 import torch

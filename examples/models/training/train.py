@@ -160,7 +160,7 @@ def main():
         row = {k: v.to(device, non_blocking=True) for k, v in queue.get().items()}
         with torch.no_grad():
             image, labels = draw(row["geometry"])
-        ids, skill, weight = row["ids"].long(), row["skill"], row["weight"].float()
+        ids, weight = row["ids"].long(), row["weight"].float()
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             logits, seen = forward(image, ids, row["turn"], row["position"], row["chat"])
         loss = (F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
