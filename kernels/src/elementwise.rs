@@ -1,7 +1,9 @@
 //! Activation functions and other element-wise work, and what is taken over a whole row.
 
 use crate::Isa;
-use crate::cpu::{self, AddRows, ArgmaxRow, GeluErfRows, GeluTanhRows, SiluMulRows, SoftmaxRow};
+use crate::cpu::{
+    self, AddRows, ArgmaxRow, GeluErfRows, GeluQuickRows, GeluTanhRows, SiluMulRows, SiluRows, SoftmaxRow,
+};
 
 /// `out = silu(gate) · up`, element by element.
 ///
@@ -26,6 +28,16 @@ pub fn gelu_tanh(isa: Isa, x: &mut [f32]) {
 /// GELU by the error function, in place; within 1e-6 · |x|.
 pub fn gelu_erf(isa: Isa, x: &mut [f32]) {
     cpu::run(isa, GeluErfRows { x });
+}
+
+/// GELU in the approximation by the logistic function, `x · sigmoid(1.702 x)`, in place.
+pub fn gelu_quick(isa: Isa, x: &mut [f32]) {
+    cpu::run(isa, GeluQuickRows { x });
+}
+
+/// `x · sigmoid(x)`, in place.
+pub fn silu(isa: Isa, x: &mut [f32]) {
+    cpu::run(isa, SiluRows { x });
 }
 
 /// `out += x`, element by element.

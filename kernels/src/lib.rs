@@ -29,7 +29,7 @@ pub use activations::Activations;
 pub use attention::{KvView, attention, attention_to_all};
 pub use cpu::{Epilogue, Product};
 pub use dequantize::dequantize;
-pub use elementwise::{add, argmax, gelu_erf, gelu_tanh, silu_mul, softmax};
+pub use elementwise::{add, argmax, gelu_erf, gelu_quick, gelu_tanh, silu, silu_mul, softmax};
 pub use format::Format;
 pub use half_rows::{f16_to_f32, f32_to_f16};
 pub use isa::Isa;

@@ -8,7 +8,7 @@ use half::f16;
 use nanomind_hal::Lane;
 use nanomind_kernels::{
     Activations, Epilogue, Format, Isa, Matrix, RopeAngles, RopeLayout, RopeTable, add, argmax, f16_to_f32, f32_to_f16,
-    gelu_erf, gelu_tanh, layer_norm, matmul, rms_norm, rope, silu_mul, softmax,
+    gelu_erf, gelu_quick, gelu_tanh, layer_norm, matmul, rms_norm, rope, silu, silu_mul, softmax,
 };
 
 /// Runs `compute` on every instruction set; all must give the bits of the first, and each value must be within
@@ -77,11 +77,24 @@ fn activation_functions_follow_their_formulas_far_into_both_tails() {
     let x: Vec<f32> =
         (-2000..=2000).map(|i| i as f32 * 0.05).chain([0.0, -0.0, 1e-30, -1e-30, 500.0, -500.0]).collect();
     let up: Vec<f32> = Random(1).floats(x.len());
-    let silu = |x: f64| x / (1.0 + (-x).exp());
-    let expected: Vec<f64> = x.iter().zip(&up).map(|(x, up)| silu(f64::from(*x)) * f64::from(*up)).collect();
+    let logistic = |x: f64, slope: f64| x / (1.0 + (-slope * x).exp());
+    let expected: Vec<f64> = x.iter().zip(&up).map(|(x, up)| logistic(f64::from(*x), 1.0) * f64::from(*up)).collect();
     check("silu_mul", &expected, 1e-6, 1e-35, |isa| {
         let mut out = vec![0.0; x.len()];
         silu_mul(isa, &x, &up, &mut out);
+        out
+    });
+    let expected: Vec<f64> = x.iter().map(|x| logistic(f64::from(*x), 1.0)).collect();
+    check("silu", &expected, 1e-6, 1e-35, |isa| {
+        let mut out = x.clone();
+        silu(isa, &mut out);
+        out
+    });
+    let expected: Vec<f64> = x.iter().map(|x| logistic(f64::from(*x), 1.702)).collect();
+    // Near the end of what the exponential reaches, its argument's own rounding shows.
+    check("gelu_quick", &expected, 1e-5, 1e-30, |isa| {
+        let mut out = x.clone();
+        gelu_quick(isa, &mut out);
         out
     });
     let tanh = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());

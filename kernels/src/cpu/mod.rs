@@ -121,6 +121,14 @@ row_op!(
     GeluErfRows(x: &'a mut [f32]) = rows::gelu_erf_in_place
 );
 row_op!(
+    /// GELU by the logistic function, in place.
+    GeluQuickRows(x: &'a mut [f32]) = rows::gelu_quick_in_place
+);
+row_op!(
+    /// SiLU, in place.
+    SiluRows(x: &'a mut [f32]) = rows::silu_in_place
+);
+row_op!(
     /// `out += x`.
     AddRows(x: &'a [f32], out: &'a mut [f32]) = rows::add
 );

@@ -95,6 +95,12 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
+/// GELU by the logistic function, as CLIP has it: `x · sigmoid(1.702 x)`.
+#[inline(always)]
+pub(crate) fn gelu_quick(x: f32) -> f32 {
+    x * sigmoid(1.702 * x)
+}
+
 /// The error function within 5e-7, by the rational approximation that Eigen uses on |x| ≤ 4; ±1 beyond.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
@@ -192,6 +198,22 @@ pub(crate) fn gelu_tanh_in_place(x: &mut [f32]) {
 pub(crate) fn gelu_erf_in_place(x: &mut [f32]) {
     for value in x {
         *value = gelu_erf(*value);
+    }
+}
+
+/// Applies GELU (logistic) in place.
+#[inline(always)]
+pub(crate) fn gelu_quick_in_place(x: &mut [f32]) {
+    for value in x {
+        *value = gelu_quick(*value);
+    }
+}
+
+/// Applies SiLU in place.
+#[inline(always)]
+pub(crate) fn silu_in_place(x: &mut [f32]) {
+    for value in x {
+        *value = silu(*value);
     }
 }
 
