@@ -3,6 +3,7 @@
 
 mod endings;
 mod flow;
+mod governing;
 mod jobs;
 mod language;
 mod reference;
