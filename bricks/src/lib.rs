@@ -1,4 +1,4 @@
-//! Models made of kernels: weights, tokenizers, chat templates, language models. Knows no actor and no graph.
+//! Models made of kernels: weights, tokenizers, chat templates, language models, vision encoders. Knows no actor and no graph.
 //!
 //! From file to answer:
 //!
@@ -7,6 +7,7 @@
 //! - [`Tokenizer`] and [`StreamDecoder`]: text to tokens and back
 //! - [`ChatTemplate`]: messages to the text that a model was trained on
 //! - [`language`]: the forward pass, its key-value cache, and generation step by step
+//! - [`vision`]: pictures to rows that a language model reads in place
 //! - [`Sampler`]: logits to the next token
 //! - [`Conversation`]: turns of a chat on one sequence
 //!
@@ -17,9 +18,11 @@ mod chat;
 mod conversation;
 mod gguf;
 pub mod language;
+mod loader;
 mod sampler;
 pub mod store;
 mod tokenizer;
+pub mod vision;
 
 pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, Role};
 pub use conversation::{Conversation, ConversationError, ConversationOptions, OnFull, Shown};

@@ -1,35 +1,6 @@
-//! Why a language model could not be loaded, or could not take a step.
+//! Why a language model could not take a step.
 
 use nanomind_hal::tabm::ElementType;
-use nanomind_kernels::ShapeError;
-
-use crate::gguf::GgufError;
-
-/// Why a language model could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// A field or tensor of the file is missing, out of bounds or contradicts another.
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
-    /// The kernels refuse a tensor.
-    #[error("{file}: tensor `{tensor}`: {source}")]
-    Pack {
-        /// The model file.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-        /// What the kernels expected.
-        source: ShapeError,
-    },
-    /// The file holds a tensor that this architecture has no use for.
-    #[error("{file}: tensor `{tensor}`: expected only tensors of the architecture, found one that would be ignored")]
-    UnknownTensor {
-        /// The model file.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-    },
-}
 
 /// Why a step was not taken. The sequence is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

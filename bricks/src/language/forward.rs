@@ -11,8 +11,9 @@ use super::config::LanguageConfig;
 use super::kv_cache::KvCache;
 use super::model::LanguageModel;
 use super::segments::{Position, Window};
-use super::weights::{Layer, Linear};
+use super::weights::Layer;
 use super::workspace::Workspace;
+use crate::loader::Linear;
 
 /// Rows that one task takes when work on rows is split over a lane.
 const ROWS_PER_TASK: usize = 16;

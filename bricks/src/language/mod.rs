@@ -53,7 +53,7 @@ mod workspace;
 
 pub use config::{Architecture, LanguageConfig};
 pub use cost::CostModel;
-pub use error::{ModelError, StepError};
+pub use error::StepError;
 pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Opening, Progress, Step};
 pub use interchange::{KvError, KvInterchange, KvRange};
 pub use kv_cache::KvGeometry;
@@ -61,4 +61,5 @@ pub use model::{LanguageModel, Logits};
 pub use segments::{PromptPart, Segment};
 pub use sequence::{DEFAULT_CHUNK, HistoryEntry, Sequence, SequenceError, memory_bytes};
 pub use stop::{StopMatcher, StopStep};
-pub use weights::LoadProgress;
+
+pub use crate::loader::{LoadProgress, ModelError};

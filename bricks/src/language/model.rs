@@ -8,12 +8,13 @@ use nanomind_kernels::{Isa, RopeTable};
 
 use super::config::LanguageConfig;
 use super::cost::CostModel;
-use super::error::{ModelError, StepError};
+use super::error::StepError;
 use super::forward::{Pass, Wanted};
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
-use super::weights::{LoadProgress, Weights};
+use super::weights::Weights;
 use crate::gguf::Gguf;
+use crate::loader::{LoadProgress, ModelError};
 use crate::tokenizer::TokenId;
 
 /// Which positions of a prefill get logits.

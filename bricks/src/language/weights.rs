@@ -1,45 +1,14 @@
 //! The weights of a language model, packed once for the kernels of one instruction set.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Product};
+use nanomind_kernels::{self as kernels, Format, Isa};
 
 use super::config::LanguageConfig;
-use super::error::ModelError;
-use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
+use crate::gguf::{Gguf, TensorInfo};
+use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
 use crate::tokenizer::TokenId;
-
-/// How far loading has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadProgress {
-    /// Bytes of the file that are packed.
-    pub done_bytes: u64,
-    /// Bytes of all tensors.
-    pub total_bytes: u64,
-}
-
-/// A projection: `[rows, cols]` weights and perhaps a bias.
-pub(super) struct Linear {
-    pub(super) matrix: Matrix,
-    pub(super) bias: Option<Vec<f32>>,
-}
-
-impl Linear {
-    /// The product with loaded activations, to go to `out`, `[tokens, rows]`.
-    pub(super) fn product<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
-        Product::with(&self.matrix, out, self.epilogue())
-    }
-
-    /// What the product is stored with.
-    pub(super) fn epilogue(&self) -> Epilogue<'_> {
-        match &self.bias {
-            Some(bias) => Epilogue::Bias(bias),
-            None => Epilogue::Store,
-        }
-    }
-}
 
 /// Weights of one layer.
 pub(super) struct Layer {
@@ -86,16 +55,16 @@ impl Weights {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Weights, ModelError> {
         let total_bytes = gguf.tensors().map(|info| info.byte_len() as u64).sum();
-        let mut loader = Loader { gguf, isa, lane, used: HashSet::new(), done_bytes: 0, total_bytes, progress };
-        let layers = (0..config.layers).map(|index| loader.layer(config, index)).collect::<Result<_, _>>()?;
+        let mut loader = Loader::new(gguf, isa, lane, |_| true, progress);
+        let layers = (0..config.layers).map(|index| layer(&mut loader, config, index)).collect::<Result<_, _>>()?;
         let output_norm = loader.vector("output_norm.weight", config.width)?;
         let (head, embedding) = match loader.has("output.weight") {
-            true => ("output", loader.embedding(config)?),
+            true => ("output", embedding(&mut loader, config)?),
             false => ("token_embd", Embedding::Head),
         };
         let head = loader.linear(head, config.vocab, config.width, Bias::Optional)?;
         let rope_factors = match loader.has("rope_freqs.weight") {
-            true => Some(loader.rope_factors(config.rope_dim / 2)?),
+            true => Some(rope_factors(&mut loader, config.rope_dim / 2)?),
             false => None,
         };
         loader.refuse_unknown()?;
@@ -137,130 +106,37 @@ impl Weights {
     }
 }
 
-/// Whether a projection has a bias.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Bias {
-    Required,
-    Optional,
+/// The weights of layer `index`.
+fn layer(loader: &mut Loader<'_>, config: &LanguageConfig, index: usize) -> Result<Layer, ModelError> {
+    let LanguageConfig { width, feed_forward, heads, kv_heads, head_dim, .. } = *config;
+    let (query, key_value) = (heads * head_dim, kv_heads * head_dim);
+    let bias = if config.architecture.needs_attention_bias() { Bias::Required } else { Bias::Optional };
+    let name = |part: &str| format!("blk.{index}.{part}");
+    Ok(Layer {
+        attention_norm: loader.vector(&name("attn_norm.weight"), width)?,
+        query: loader.linear(&name("attn_q"), query, width, bias)?,
+        key: loader.linear(&name("attn_k"), key_value, width, bias)?,
+        value: loader.linear(&name("attn_v"), key_value, width, bias)?,
+        output: loader.linear(&name("attn_output"), width, query, Bias::Optional)?,
+        feed_forward_norm: loader.vector(&name("ffn_norm.weight"), width)?,
+        gate: loader.linear(&name("ffn_gate"), feed_forward, width, Bias::Optional)?,
+        up: loader.linear(&name("ffn_up"), feed_forward, width, Bias::Optional)?,
+        down: loader.linear(&name("ffn_down"), width, feed_forward, Bias::Optional)?,
+    })
 }
 
-/// Takes tensors out of a file one by one and remembers which.
-struct Loader<'a> {
-    gguf: &'a Arc<Gguf>,
-    isa: Isa,
-    lane: &'a Lane,
-    used: HashSet<String>,
-    done_bytes: u64,
-    total_bytes: u64,
-    progress: &'a mut dyn FnMut(LoadProgress),
+/// The divisors of RoPE's frequencies, which must not be zero.
+fn rope_factors(loader: &mut Loader<'_>, len: usize) -> Result<Vec<f32>, ModelError> {
+    let factors = loader.vector("rope_freqs.weight", len)?;
+    match factors.iter().find(|factor| **factor <= 0.0) {
+        Some(found) => Err(loader.wrong("rope_freqs.weight", "numbers above 0".into(), format!("{found}"))),
+        None => Ok(factors),
+    }
 }
 
-impl Loader<'_> {
-    fn layer(&mut self, config: &LanguageConfig, index: usize) -> Result<Layer, ModelError> {
-        let LanguageConfig { width, feed_forward, heads, kv_heads, head_dim, .. } = *config;
-        let (query, key_value) = (heads * head_dim, kv_heads * head_dim);
-        let bias = if config.architecture.needs_attention_bias() { Bias::Required } else { Bias::Optional };
-        let name = |part: &str| format!("blk.{index}.{part}");
-        Ok(Layer {
-            attention_norm: self.vector(&name("attn_norm.weight"), width)?,
-            query: self.linear(&name("attn_q"), query, width, bias)?,
-            key: self.linear(&name("attn_k"), key_value, width, bias)?,
-            value: self.linear(&name("attn_v"), key_value, width, bias)?,
-            output: self.linear(&name("attn_output"), width, query, Bias::Optional)?,
-            feed_forward_norm: self.vector(&name("ffn_norm.weight"), width)?,
-            gate: self.linear(&name("ffn_gate"), feed_forward, width, Bias::Optional)?,
-            up: self.linear(&name("ffn_up"), feed_forward, width, Bias::Optional)?,
-            down: self.linear(&name("ffn_down"), width, feed_forward, Bias::Optional)?,
-        })
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.gguf.find_tensor(name).is_some()
-    }
-
-    /// The tensor `name`, whose shape must be `[rows, cols]`.
-    fn tensor(&mut self, name: &str, rows: usize, cols: usize) -> Result<(TensorInfo, Format), ModelError> {
-        let info = self.gguf.tensor(name)?.clone();
-        let dims = info.dims();
-        let flat = rows == 1 && dims.len() == 1;
-        if info.cols() != cols || info.rows() != rows || !(flat || dims.len() == 2) {
-            let expected = if rows == 1 { format!("shape [{cols}]") } else { format!("shape [{rows}, {cols}]") };
-            let found: Vec<u64> = dims.iter().rev().copied().collect();
-            return Err(self.wrong(name, expected, format!("{found:?}")));
-        }
-        let Some(format) = info.tensor_type().format() else {
-            let found = info.tensor_type().name().to_owned();
-            return Err(self.wrong(name, "a type that there are kernels for".into(), found));
-        };
-        self.used.insert(name.to_owned());
-        Ok((info, format))
-    }
-
-    fn wrong(&self, name: &str, expected: String, found: String) -> ModelError {
-        GgufError::new(self.gguf.file(), format!("tensor `{name}`"), GgufProblem::Inconsistent { expected, found })
-            .into()
-    }
-
-    /// A tensor of `len` numbers as f32.
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        let (info, format) = self.tensor(name, 1, len)?;
-        let mut out = vec![0.0; len];
-        kernels::dequantize(format, self.gguf.tensor_bytes(&info), &mut out)
-            .map_err(|source| self.shape_error(name, source))?;
-        if let Some(found) = out.iter().find(|number| !number.is_finite()) {
-            return Err(self.wrong(name, "finite numbers".into(), format!("{found}")));
-        }
-        self.advance(&info);
-        Ok(out)
-    }
-
-    /// The divisors of RoPE's frequencies, which must not be zero.
-    fn rope_factors(&mut self, len: usize) -> Result<Vec<f32>, ModelError> {
-        let factors = self.vector("rope_freqs.weight", len)?;
-        match factors.iter().find(|factor| **factor <= 0.0) {
-            Some(found) => Err(self.wrong("rope_freqs.weight", "numbers above 0".into(), format!("{found}"))),
-            None => Ok(factors),
-        }
-    }
-
-    /// The projection `NAME.weight` `[rows, cols]` with its bias `NAME.bias` `[rows]`.
-    fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear, ModelError> {
-        let weight = format!("{name}.weight");
-        let (info, format) = self.tensor(&weight, rows, cols)?;
-        let matrix = Matrix::pack(self.isa, self.lane, format, rows, cols, self.gguf.tensor_bytes(&info))
-            .map_err(|source| self.shape_error(&weight, source))?;
-        self.gguf.release_tensor(&info);
-        self.advance(&info);
-        let name = format!("{name}.bias");
-        let bias = match bias == Bias::Required || self.has(&name) {
-            true => Some(self.vector(&name, rows)?),
-            false => None,
-        };
-        Ok(Linear { matrix, bias })
-    }
-
-    fn embedding(&mut self, config: &LanguageConfig) -> Result<Embedding, ModelError> {
-        let (info, format) = self.tensor("token_embd.weight", config.vocab, config.width)?;
-        let row_bytes = info.byte_len() / config.vocab;
-        Ok(Embedding::File { gguf: self.gguf.clone(), info, format, row_bytes })
-    }
-
-    fn shape_error(&self, tensor: &str, source: kernels::ShapeError) -> ModelError {
-        ModelError::Pack { file: self.gguf.file().to_owned(), tensor: tensor.to_owned(), source }
-    }
-
-    fn advance(&mut self, info: &TensorInfo) {
-        self.done_bytes += info.byte_len() as u64;
-        (self.progress)(LoadProgress { done_bytes: self.done_bytes, total_bytes: self.total_bytes });
-    }
-
-    /// A tensor that nothing here uses would silently change the answers: so it is an error.
-    fn refuse_unknown(&self) -> Result<(), ModelError> {
-        match self.gguf.tensors().find(|info| !self.used.contains(info.name())) {
-            Some(info) => {
-                Err(ModelError::UnknownTensor { file: self.gguf.file().to_owned(), tensor: info.name().to_owned() })
-            }
-            None => Ok(()),
-        }
-    }
+/// The embedding table, which stays in the file.
+fn embedding(loader: &mut Loader<'_>, config: &LanguageConfig) -> Result<Embedding, ModelError> {
+    let (info, format) = loader.tensor("token_embd.weight", config.vocab, config.width)?;
+    let row_bytes = info.byte_len() / config.vocab;
+    Ok(Embedding::File { gguf: loader.gguf().clone(), info, format, row_bytes })
 }

@@ -1,0 +1,230 @@
+//! Takes the weights of a model out of its file, tensor by tensor, and packs them for the kernels.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use nanomind_hal::Lane;
+use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Product, ShapeError};
+
+use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A field or tensor of the file is missing, out of bounds or contradicts another.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The kernels refuse a tensor.
+    #[error("{file}: tensor `{tensor}`: {source}")]
+    Pack {
+        /// The model file.
+        file: String,
+        /// Name of the tensor.
+        tensor: String,
+        /// What the kernels expected.
+        source: ShapeError,
+    },
+    /// The file holds a tensor that this model has no use for.
+    #[error("{file}: tensor `{tensor}`: expected only tensors of the architecture, found one that would be ignored")]
+    UnknownTensor {
+        /// The model file.
+        file: String,
+        /// Name of the tensor.
+        tensor: String,
+    },
+}
+
+/// How far loading has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes of the file that are packed.
+    pub done_bytes: u64,
+    /// Bytes of all tensors.
+    pub total_bytes: u64,
+}
+
+/// A projection: `[rows, cols]` weights and perhaps a bias.
+pub(crate) struct Linear {
+    pub(crate) matrix: Matrix,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// The product with loaded activations, to go to `out`, `[tokens, rows]`.
+    pub(crate) fn product<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
+        Product::with(&self.matrix, out, self.epilogue())
+    }
+
+    /// What the product is stored with.
+    pub(crate) fn epilogue(&self) -> Epilogue<'_> {
+        match &self.bias {
+            Some(bias) => Epilogue::Bias(bias),
+            None => Epilogue::Store,
+        }
+    }
+}
+
+/// Whether a projection has a bias.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bias {
+    Required,
+    Optional,
+}
+
+/// Takes tensors out of a file one by one and remembers which.
+pub(crate) struct Loader<'a> {
+    gguf: &'a Arc<Gguf>,
+    isa: Isa,
+    lane: &'a Lane,
+    /// Whether a tensor of this name is one that is loaded here.
+    ours: fn(&str) -> bool,
+    used: HashSet<String>,
+    done_bytes: u64,
+    total_bytes: u64,
+    progress: &'a mut dyn FnMut(LoadProgress),
+}
+
+impl<'a> Loader<'a> {
+    /// A loader of the tensors that are `ours`; one of them that is never asked for is an error in the end.
+    pub(crate) fn new(
+        gguf: &'a Arc<Gguf>,
+        isa: Isa,
+        lane: &'a Lane,
+        ours: fn(&str) -> bool,
+        progress: &'a mut dyn FnMut(LoadProgress),
+    ) -> Loader<'a> {
+        let total_bytes = gguf.tensors().filter(|info| ours(info.name())).map(|info| info.byte_len() as u64).sum();
+        Loader { gguf, isa, lane, ours, used: HashSet::new(), done_bytes: 0, total_bytes, progress }
+    }
+
+    /// The file.
+    pub(crate) fn gguf(&self) -> &'a Arc<Gguf> {
+        self.gguf
+    }
+
+    /// Passes over the tensors whose names begin with `prefix`: they are known, and of no use here.
+    pub(crate) fn pass_over(&mut self, prefix: &str) {
+        let names = self.gguf.tensors().map(TensorInfo::name).filter(|name| name.starts_with(prefix));
+        self.used.extend(names.map(str::to_owned));
+    }
+
+    /// Whether the file has the tensor `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.gguf.find_tensor(name).is_some()
+    }
+
+    /// The tensor `name`, whose shape must be `[rows, cols]`.
+    pub(crate) fn tensor(&mut self, name: &str, rows: usize, cols: usize) -> Result<(TensorInfo, Format), ModelError> {
+        let info = self.gguf.tensor(name)?.clone();
+        let dims = info.dims();
+        let flat = rows == 1 && dims.len() == 1;
+        if info.cols() != cols || info.rows() != rows || !(flat || dims.len() == 2) {
+            let expected = if rows == 1 { format!("shape [{cols}]") } else { format!("shape [{rows}, {cols}]") };
+            let found: Vec<u64> = dims.iter().rev().copied().collect();
+            return Err(self.wrong(name, expected, format!("{found:?}")));
+        }
+        self.take(name, info)
+    }
+
+    /// Marks a tensor of the right shape as used and finds its format.
+    fn take(&mut self, name: &str, info: TensorInfo) -> Result<(TensorInfo, Format), ModelError> {
+        let Some(format) = info.tensor_type().format() else {
+            let found = info.tensor_type().name().to_owned();
+            return Err(self.wrong(name, "a type that there are kernels for".into(), found));
+        };
+        self.used.insert(name.to_owned());
+        Ok((info, format))
+    }
+
+    /// An error about the tensor `name`.
+    pub(crate) fn wrong(&self, name: &str, expected: String, found: String) -> ModelError {
+        GgufError::new(self.gguf.file(), format!("tensor `{name}`"), GgufProblem::Inconsistent { expected, found })
+            .into()
+    }
+
+    /// A tensor of `len` numbers as f32.
+    pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+        self.numbers(name, 1, len)
+    }
+
+    /// A tensor `[rows, cols]` of numbers as f32.
+    pub(crate) fn numbers(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError> {
+        let (info, format) = self.tensor(name, rows, cols)?;
+        let mut out = vec![0.0; rows * cols];
+        kernels::dequantize(format, self.gguf.tensor_bytes(&info), &mut out)
+            .map_err(|source| self.shape_error(name, source))?;
+        if let Some(found) = out.iter().find(|number| !number.is_finite()) {
+            return Err(self.wrong(name, "finite numbers".into(), format!("{found}")));
+        }
+        self.advance(&info);
+        Ok(out)
+    }
+
+    /// The projection `NAME.weight` `[rows, cols]` with its bias `NAME.bias` `[rows]`.
+    pub(crate) fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear, ModelError> {
+        let weight = format!("{name}.weight");
+        let (info, format) = self.tensor(&weight, rows, cols)?;
+        self.pack(name, info, format, rows, cols, bias)
+    }
+
+    /// The convolution `NAME.weight` `[rows, channels, size, size]` with steps of its size and its bias `NAME.bias`, as
+    /// a projection of unfolded patches, `[channels, size, size]` each.
+    pub(crate) fn convolution(
+        &mut self,
+        name: &str,
+        rows: usize,
+        channels: usize,
+        size: usize,
+    ) -> Result<Linear, ModelError> {
+        let weight = format!("{name}.weight");
+        let info = self.gguf.tensor(&weight)?.clone();
+        let expected = [rows, channels, size, size].map(|side| side as u64);
+        let found: Vec<u64> = info.dims().iter().rev().copied().collect();
+        if found != expected {
+            return Err(self.wrong(&weight, format!("shape {expected:?}"), format!("{found:?}")));
+        }
+        let (info, format) = self.take(&weight, info)?;
+        self.pack(name, info, format, rows, channels * size * size, Bias::Optional)
+    }
+
+    fn pack(
+        &mut self,
+        name: &str,
+        info: TensorInfo,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        bias: Bias,
+    ) -> Result<Linear, ModelError> {
+        let weight = format!("{name}.weight");
+        let matrix = Matrix::pack(self.isa, self.lane, format, rows, cols, self.gguf.tensor_bytes(&info))
+            .map_err(|source| self.shape_error(&weight, source))?;
+        self.gguf.release_tensor(&info);
+        self.advance(&info);
+        let name = format!("{name}.bias");
+        let bias = match bias == Bias::Required || self.has(&name) {
+            true => Some(self.vector(&name, rows)?),
+            false => None,
+        };
+        Ok(Linear { matrix, bias })
+    }
+
+    fn shape_error(&self, tensor: &str, source: ShapeError) -> ModelError {
+        ModelError::Pack { file: self.gguf.file().to_owned(), tensor: tensor.to_owned(), source }
+    }
+
+    fn advance(&mut self, info: &TensorInfo) {
+        self.done_bytes += info.byte_len() as u64;
+        (self.progress)(LoadProgress { done_bytes: self.done_bytes, total_bytes: self.total_bytes });
+    }
+
+    /// A tensor that nothing uses would silently change the answers: so it is an error.
+    pub(crate) fn refuse_unknown(&self) -> Result<(), ModelError> {
+        match self.gguf.tensors().find(|info| (self.ours)(info.name()) && !self.used.contains(info.name())) {
+            Some(info) => {
+                Err(ModelError::UnknownTensor { file: self.gguf.file().to_owned(), tensor: info.name().to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! One picture on its way through an encoder: state that any lane may move on by a few layers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::f16;
+use nanomind_hal::tabm::{SlotReader, SlotWriter};
+use nanomind_hal::{JobCost, Lane};
+use nanomind_kernels::{self as kernels, Activations, Isa, KvView};
+
+use super::config::{Activation, VisionConfig};
+use super::encoder::{Layer, NOTHING, Norm, VisionEncoder, sum};
+use super::error::VisionError;
+use super::preprocess::Pixels;
+use super::slot::check_slot;
+
+/// Rows that one task of the lane takes.
+const ROWS_PER_TASK: usize = 8;
+
+/// The state of one picture, and the memory that its encoder computes in: made once, used for picture after picture.
+///
+/// A job owns it while it runs and hands it back, so a job may run on another accelerator than the one before:
+/// [`Encoding::begin`], then [`Encoding::advance`] until [`Encoding::is_complete`], then [`Encoding::publish`].
+pub struct Encoding {
+    encoder: Arc<VisionEncoder>,
+    /// Layers that are done; `None` until a picture is there.
+    done: Option<usize>,
+    /// Unfolded patches, `[patches, 3 · patch_size²]`.
+    unfolded: Vec<f32>,
+    /// The residual stream without the last block's output, `[tokens, width]`.
+    residual: Vec<f32>,
+    /// The last block's output, still to be added, `[tokens, width]`.
+    delta: Vec<f32>,
+    /// Normed rows, then the output of attention, `[tokens, width]`.
+    rows: Vec<f32>,
+    /// Queries, keys and values, `[tokens, width]` each.
+    projected: [Vec<f32>; 3],
+    /// Keys and values, `[heads, tokens, head_dim]` each.
+    halves: [Vec<f16>; 2],
+    /// Hidden layer of the feed-forward block, `[tokens, feed_forward]`.
+    hidden: Vec<f32>,
+    activations: Activations,
+}
+
+impl Encoding {
+    /// Memory to encode one picture at a time in.
+    pub fn new(encoder: Arc<VisionEncoder>) -> Result<Encoding, VisionError> {
+        let config = encoder.config();
+        let tokens = config.tokens();
+        let memory = || VisionError::Memory { tokens };
+        let floats = |rows: usize, width: usize| {
+            bytemuck::allocation::try_zeroed_vec::<f32>(rows * width).map_err(|()| memory())
+        };
+        let halves = || bytemuck::allocation::try_zeroed_vec::<f16>(tokens * config.width).map_err(|()| memory());
+        let stream = || floats(tokens, config.width);
+        Ok(Encoding {
+            done: None,
+            unfolded: floats(config.patches(), 3 * config.patch_size * config.patch_size)?,
+            residual: stream()?,
+            delta: stream()?,
+            rows: stream()?,
+            projected: [stream()?, stream()?, stream()?],
+            halves: [halves()?, halves()?],
+            hidden: floats(tokens, config.feed_forward)?,
+            activations: Activations::new(encoder.isa()),
+            encoder,
+        })
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Arc<VisionEncoder> {
+        &self.encoder
+    }
+
+    /// Takes a picture and embeds its patches; whatever was there before is forgotten.
+    pub fn begin(&mut self, lane: &Lane, pixels: &Pixels) -> Result<(), VisionError> {
+        let encoder = Arc::clone(&self.encoder);
+        let VisionConfig { image_size, patch_size, width, .. } = *encoder.config();
+        if pixels.size() != image_size {
+            return Err(VisionError::PixelSize { expected: image_size, found: pixels.size() });
+        }
+        pixels.unfold(lane, patch_size, &mut self.unfolded);
+        let first = encoder.config().tokens() - encoder.config().patches();
+        self.activations.load_for(lane, &self.unfolded, &[&encoder.patch.matrix]);
+        let (class, patches) = self.delta.split_at_mut(first * width);
+        if let Some(embedding) = &encoder.class {
+            class.copy_from_slice(embedding);
+        }
+        kernels::matmul(lane, &encoder.patch.matrix, &self.activations, patches, encoder.patch.epilogue());
+        // The positions are added with the first block's input.
+        self.residual.copy_from_slice(&encoder.positions);
+        if let Some(norm) = &encoder.pre_norm {
+            self.settle(lane);
+            normalise(lane, encoder.isa(), norm, &self.residual, &mut self.rows);
+            std::mem::swap(&mut self.residual, &mut self.rows);
+            self.delta.fill(0.0);
+        }
+        self.done = Some(0);
+        Ok(())
+    }
+
+    /// What [`Encoding::begin`] costs.
+    pub fn begin_cost(&self) -> JobCost {
+        self.encoder.embed_cost()
+    }
+
+    /// Computes up to `layers` more layers (at least one), if a picture is there.
+    pub fn advance(&mut self, lane: &Lane, layers: usize) {
+        let encoder = Arc::clone(&self.encoder);
+        let range = self.next_layers(layers);
+        for layer in &encoder.layers[range.clone()] {
+            self.attend(lane, layer);
+            self.feed_forward(lane, layer);
+        }
+        self.done = self.done.map(|_| range.end);
+    }
+
+    /// What [`Encoding::advance`] of up to `layers` layers costs.
+    pub fn advance_cost(&self, layers: usize) -> JobCost {
+        let range = self.next_layers(layers);
+        if range.is_empty() { NOTHING } else { self.encoder.layers_cost(range.start, range.end) }
+    }
+
+    /// What the whole picture costs.
+    pub fn cost(&self) -> JobCost {
+        sum(self.begin_cost(), self.encoder.layers_cost(0, self.encoder.layers.len()))
+    }
+
+    /// Layers of the picture that are left; all of them until one is there.
+    pub fn remaining(&self) -> usize {
+        self.encoder.layers.len() - self.done.unwrap_or(0)
+    }
+
+    /// Whether a picture is there and all layers are done.
+    pub fn is_complete(&self) -> bool {
+        self.done == Some(self.encoder.layers.len())
+    }
+
+    /// Writes the patch embeddings of the layers done so far to `out`, `[patches, width]`: the last addition, and the
+    /// last norm where there is one, have their results there.
+    ///
+    /// # Panics
+    /// `out` has another length.
+    pub fn write(&self, lane: &Lane, out: &mut [f32]) {
+        let config = self.encoder.config();
+        let first = (config.tokens() - config.patches()) * config.width;
+        let (residual, delta) = (&self.residual[first..], &self.delta[first..]);
+        assert_eq!(out.len(), residual.len(), "the values of all patch embeddings");
+        let (isa, run) = (self.encoder.isa(), ROWS_PER_TASK * config.width);
+        lane.for_each_chunk_mut(out, run, |task, out| {
+            let range = task * run..task * run + out.len();
+            let (residual, delta) = (&residual[range.clone()], &delta[range]);
+            match &self.encoder.post_norm {
+                None => out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y),
+                Some(norm) => {
+                    let added: Vec<f32> = residual.iter().zip(delta).map(|(x, y)| x + y).collect();
+                    norm.apply(isa, &added, out);
+                }
+            }
+        });
+    }
+
+    /// Writes the patch embeddings straight into the rows of a slot and publishes it. The slot is free again on error.
+    pub fn publish(&self, lane: &Lane, mut slot: SlotWriter) -> Result<SlotReader, VisionError> {
+        let config = self.encoder.config();
+        check_slot(&slot, config.patches(), config.width)?;
+        self.write(lane, &mut slot.rows_mut_f32()[..config.patches() * config.width]);
+        Ok(slot.publish(config.patches()))
+    }
+
+    fn next_layers(&self, layers: usize) -> Range<usize> {
+        let all = self.encoder.layers.len();
+        let done = self.done.unwrap_or(all);
+        done..all.min(done.saturating_add(layers.max(1)))
+    }
+
+    /// Adds the last block's output to the residual stream.
+    fn settle(&mut self, lane: &Lane) {
+        let (isa, run) = (self.encoder.isa(), ROWS_PER_TASK * self.encoder.config().width);
+        let delta = &self.delta;
+        lane.for_each_chunk_mut(&mut self.residual, run, |task, rows| {
+            kernels::add(isa, &delta[task * run..task * run + rows.len()], rows);
+        });
+    }
+
+    /// Norm, attention of every position to every other, output projection.
+    fn attend(&mut self, lane: &Lane, layer: &Layer) {
+        let isa = self.encoder.isa();
+        let VisionConfig { width, heads, head_dim, .. } = *self.encoder.config();
+        let tokens = self.residual.len() / width;
+        self.settle(lane);
+        normalise(lane, isa, &layer.attention_norm, &self.residual, &mut self.rows);
+        let linears = [&layer.query, &layer.key, &layer.value];
+        self.activations.load_for(lane, &self.rows, &linears.map(|linear| &linear.matrix));
+        let [query, key, value] = &mut self.projected;
+        let mut products = [layer.query.product(query), layer.key.product(key), layer.value.product(value)];
+        kernels::matmul_many(lane, &self.activations, &mut products);
+        for (halves, rows) in self.halves.iter_mut().zip([&*key, &*value]) {
+            lane.for_each_chunk_mut(halves, tokens * head_dim, |head, halves| {
+                for (row, out) in rows.chunks_exact(width).zip(halves.chunks_exact_mut(head_dim)) {
+                    kernels::f32_to_f16(isa, &row[head * head_dim..][..head_dim], out);
+                }
+            });
+        }
+        let view = KvView::new(&self.halves[0], &self.halves[1], heads, heads, tokens, head_dim);
+        kernels::attention_to_all(lane, isa, query, &view, tokens, 1.0 / (head_dim as f32).sqrt(), &mut self.rows);
+        self.activations.load_for(lane, &self.rows, &[&layer.output.matrix]);
+        kernels::matmul(lane, &layer.output.matrix, &self.activations, &mut self.delta, layer.output.epilogue());
+    }
+
+    /// Norm and the two projections with the activation between them.
+    fn feed_forward(&mut self, lane: &Lane, layer: &Layer) {
+        let isa = self.encoder.isa();
+        self.settle(lane);
+        normalise(lane, isa, &layer.feed_forward_norm, &self.residual, &mut self.rows);
+        self.activations.load_for(lane, &self.rows, &[&layer.up.matrix]);
+        kernels::matmul(lane, &layer.up.matrix, &self.activations, &mut self.hidden, layer.up.epilogue());
+        let activation = match self.encoder.config().activation {
+            Activation::Gelu => kernels::gelu_tanh,
+            Activation::Silu => kernels::silu,
+            Activation::QuickGelu => kernels::gelu_quick,
+        };
+        let run = ROWS_PER_TASK * layer.up.matrix.rows();
+        lane.for_each_chunk_mut(&mut self.hidden, run, |_, rows| activation(isa, rows));
+        self.activations.load_for(lane, &self.hidden, &[&layer.down.matrix]);
+        kernels::matmul(lane, &layer.down.matrix, &self.activations, &mut self.delta, layer.down.epilogue());
+    }
+}
+
+/// The norm of `rows`, written to `out`.
+fn normalise(lane: &Lane, isa: Isa, norm: &Norm, rows: &[f32], out: &mut [f32]) {
+    let run = ROWS_PER_TASK * norm.width();
+    lane.for_each_chunk_mut(out, run, |task, out| norm.apply(isa, &rows[task * run..][..out.len()], out));
+}

@@ -1,0 +1,9 @@
+//! Pictures and vision encoders through their public face: against HF transformers, and against themselves.
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+mod hostile;
+mod invariance;
+mod reference;
+mod scene;
+mod slots;
