@@ -1,4 +1,5 @@
-//! Models made of kernels: weights, tokenizers, chat templates, language models, vision encoders. Knows no actor and no graph.
+//! Models made of kernels: weights, tokenizers, chat templates, language models, vision encoders. Knows no actor and no
+//! graph.
 //!
 //! From file to answer:
 //!

@@ -96,6 +96,7 @@ impl Encoding {
             self.delta.fill(0.0);
         }
         self.done = Some(0);
+        self.prepare_output(lane);
         Ok(())
     }
 
@@ -113,6 +114,9 @@ impl Encoding {
             self.feed_forward(lane, layer);
         }
         self.done = self.done.map(|_| range.end);
+        if !range.is_empty() {
+            self.prepare_output(lane);
+        }
     }
 
     /// What [`Encoding::advance`] of up to `layers` layers costs.
@@ -136,36 +140,46 @@ impl Encoding {
         self.done == Some(self.encoder.layers.len())
     }
 
-    /// Writes the patch embeddings of the layers done so far to `out`, `[patches, width]`: the last addition, and the
-    /// last norm where there is one, have their results there.
+    /// Writes the patch embeddings to `out`, `[patches, width]`: the last addition, or the last norm where there is one,
+    /// has its result there.
     ///
     /// # Panics
-    /// `out` has another length.
+    /// The encoding is not complete, or `out` has another length.
     pub fn write(&self, lane: &Lane, out: &mut [f32]) {
+        assert!(self.is_complete(), "{} layers are left", self.remaining());
         let config = self.encoder.config();
         let first = (config.tokens() - config.patches()) * config.width;
         let (residual, delta) = (&self.residual[first..], &self.delta[first..]);
         assert_eq!(out.len(), residual.len(), "the values of all patch embeddings");
-        let (isa, run) = (self.encoder.isa(), ROWS_PER_TASK * config.width);
-        lane.for_each_chunk_mut(out, run, |task, out| {
-            let range = task * run..task * run + out.len();
-            let (residual, delta) = (&residual[range.clone()], &delta[range]);
-            match &self.encoder.post_norm {
-                None => out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y),
-                Some(norm) => {
-                    let added: Vec<f32> = residual.iter().zip(delta).map(|(x, y)| x + y).collect();
-                    norm.apply(isa, &added, out);
-                }
+        match &self.encoder.post_norm {
+            Some(norm) => normalise(lane, self.encoder.isa(), norm, residual, out),
+            None => {
+                let run = ROWS_PER_TASK * config.width;
+                lane.for_each_chunk_mut(out, run, |task, out| {
+                    let range = task * run..task * run + out.len();
+                    let (residual, delta) = (&residual[range.clone()], &delta[range]);
+                    out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y);
+                });
             }
-        });
+        }
     }
 
     /// Writes the patch embeddings straight into the rows of a slot and publishes it. The slot is free again on error.
     pub fn publish(&self, lane: &Lane, mut slot: SlotWriter) -> Result<SlotReader, VisionError> {
+        if !self.is_complete() {
+            return Err(VisionError::Incomplete { remaining: self.remaining() });
+        }
         let config = self.encoder.config();
         check_slot(&slot, config.patches(), config.width)?;
         self.write(lane, &mut slot.rows_mut_f32()[..config.patches() * config.width]);
         Ok(slot.publish(config.patches()))
+    }
+
+    /// Once all layers are done: brings the residual stream together for the last norm.
+    fn prepare_output(&mut self, lane: &Lane) {
+        if self.is_complete() && self.encoder.post_norm.is_some() {
+            self.settle(lane);
+        }
     }
 
     fn next_layers(&self, layers: usize) -> Range<usize> {

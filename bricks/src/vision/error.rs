@@ -74,6 +74,12 @@ pub enum VisionError {
         /// Side of the pixels.
         found: usize,
     },
+    /// The rows were asked for before all layers were done.
+    #[error("the picture is not encoded yet: {remaining} layers are left")]
+    Incomplete {
+        /// Layers that are left.
+        remaining: usize,
+    },
     /// Not enough memory to encode in.
     #[error("no memory for {tokens} tokens of a vision encoder")]
     Memory {

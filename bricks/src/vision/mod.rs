@@ -6,6 +6,40 @@
 //! - [`Encoding`]: one picture on its way through the encoder, a few layers a job
 //! - [`Projector`]: patch embeddings to rows of the language model's width, written straight into a slot
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use nanomind_bricks::Gguf;
+//! use nanomind_bricks::vision::{Encoding, Picture, PictureLimits, Projector, VisionEncoder};
+//! use nanomind_hal::Lane;
+//! use nanomind_hal::tabm::{ElementType, SlotGeometry, SlotPool};
+//! use nanomind_kernels::Isa;
+//!
+//! let (isa, lane) = (Isa::detect(), Lane::spawn(2, None)?);
+//! let gguf = Arc::new(Gguf::open("mmproj.gguf")?);
+//! let encoder = Arc::new(VisionEncoder::load(&gguf, isa, &lane, &mut |_| {})?);
+//! let projector = Projector::load(&gguf, isa, &lane, &mut |_| {})?;
+//! let pool = |width| {
+//!     let max_tokens = encoder.config().patches();
+//!     SlotPool::new(SlotGeometry { slots: 1, max_tokens, width, element: ElementType::F32 })
+//! };
+//! let (patches, tokens) = (pool(projector.patch_width())?, pool(projector.width())?);
+//!
+//! let picture = Picture::open("photo.jpg", &PictureLimits::default())?;
+//! let mut encoding = Encoding::new(encoder.clone())?;
+//! encoding.begin(&lane, &encoder.config().preprocess().apply(&lane, &picture))?;
+//! while !encoding.is_complete() {
+//!     encoding.advance(&lane, 4);
+//! }
+//! let encoded = encoding.publish(&lane, patches.try_acquire().ok_or("no slot is free")?)?;
+//! let mut slot = tokens.try_acquire().ok_or("no slot is free")?;
+//! let rows = 0..encoded.tokens();
+//! projector.project(&lane, &mut projector.projection(), encoded.rows_f32(), rows, &mut slot)?;
+//! let seen = slot.publish(encoded.tokens());
+//! # assert_eq!(seen.width(), projector.width());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Encoder and projector are two bricks: each is loaded by itself from the same file and may sit on its own accelerator.
 //! Between the two, and from the projector to the language model, no embedding byte is copied.
 

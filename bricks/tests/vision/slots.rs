@@ -70,3 +70,18 @@ fn pixels_of_another_size_are_refused() {
     assert_eq!(error, VisionError::PixelSize { expected: 26, found: 31 });
     assert!(!encoding.is_complete());
 }
+
+#[test]
+fn rows_are_not_published_before_all_layers_are_done() {
+    let lane = Lane::single();
+    let encoder = fixture::encoder("clip", Isa::detect());
+    let pool = pool(encoder.config().patches(), encoder.config().width, ElementType::F32);
+    let mut encoding = Encoding::new(encoder.clone()).unwrap();
+    let published = encoding.publish(&lane, pool.try_acquire().unwrap());
+    assert_eq!(published.unwrap_err(), VisionError::Incomplete { remaining: 2 });
+    encoding.begin(&lane, &fixture::pixels(&encoder)).unwrap();
+    encoding.advance(&lane, 1);
+    let published = encoding.publish(&lane, pool.try_acquire().unwrap());
+    assert_eq!(published.unwrap_err(), VisionError::Incomplete { remaining: 1 });
+    assert_eq!(pool.stats().free, 1);
+}
