@@ -9,16 +9,20 @@ use nanomind_bricks::{Gguf, Sampling, Special, Tokenizer};
 use nanomind_hal::Lane;
 use nanomind_hal::tabm::{ElementType, SlotGeometry, SlotPool, SlotReader};
 use nanomind_kernels::Isa;
+use serde::Deserialize;
 
-/// Pictures, questions, and what the model says to them when PyTorch computes it.
-const ASKED: [(&str, &str, &str); 6] = [
-    ("scene-01.png", "What is on the left?", "It is a white digit 6."),
-    ("scene-03.png", "Is the chair above or below the black digit 3?", "It is below the black digit 3."),
-    ("scene-05.png", "Where do you see the word \"cafe\"?", "It is at the bottom."),
-    ("scene-10.png", "Read the digits.", "I see 9 and 0."),
-    ("scene-15.png", "Is there a taco?", "Yes, there is a taco."),
-    ("scene-23.png", "What is at the bottom?", "It is a backpack."),
-];
+/// A picture, and questions with what the model says when PyTorch computes it.
+#[derive(Deserialize)]
+struct Sample {
+    file: String,
+    questions: Vec<Question>,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    question: String,
+    model: String,
+}
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "examples", "models", "scene", name].iter().collect()
@@ -45,6 +49,27 @@ fn look(lane: &Lane, encoding: &mut Encoding, projector: &Projector, pool: &Slot
     slot.publish(patches)
 }
 
+/// What the model says about the picture, greedily.
+fn answer(
+    lane: &Lane,
+    mind: &Arc<LanguageModel>,
+    tokenizer: &Arc<Tokenizer>,
+    picture: SlotReader,
+    question: &str,
+) -> String {
+    let text = |text: &str| PromptPart::Tokens(tokenizer.encode(text, Special::Parse));
+    let prompt = vec![text("<|user|>"), PromptPart::Rows(picture), text(&format!("{question}<|assistant|>"))];
+    let options = GenerationOptions { sampling: Sampling::greedy(), max_tokens: 80, ..GenerationOptions::default() };
+    let sequence = Sequence::new(mind, 512).unwrap();
+    let mut answer = Generation::new(mind.clone(), tokenizer.clone(), sequence, prompt, &options)
+        .map_err(|refused| refused.0)
+        .unwrap();
+    while answer.finished().is_none() {
+        (answer, _) = answer.decode(lane);
+    }
+    answer.text().to_owned()
+}
+
 #[test]
 fn the_shipped_model_answers_about_pictures_as_it_does_in_pytorch_and_no_embedding_is_copied() {
     let lane = Lane::spawn(2, None).unwrap();
@@ -57,20 +82,21 @@ fn the_shipped_model_answers_about_pictures_as_it_does_in_pytorch_and_no_embeddi
     let (max_tokens, width) = (encoder.config().patches(), projector.width());
     let pool = SlotPool::new(SlotGeometry { slots: 1, max_tokens, width, element: ElementType::F32 }).unwrap();
     let mut encoding = Encoding::new(encoder).unwrap();
-    for (picture, question, expected) in ASKED {
-        let rows = look(&lane, &mut encoding, &projector, &pool, &format!("samples/{picture}"));
-        let text = |text: &str| PromptPart::Tokens(tokenizer.encode(text, Special::Parse));
-        let prompt = vec![text("<|user|>"), PromptPart::Rows(rows), text(&format!("{question}<|assistant|>"))];
-        let options =
-            GenerationOptions { sampling: Sampling::greedy(), max_tokens: 80, ..GenerationOptions::default() };
-        let sequence = Sequence::new(&mind, 512).unwrap();
-        let mut answer = Generation::new(mind.clone(), tokenizer.clone(), sequence, prompt, &options)
-            .map_err(|refused| refused.0)
-            .unwrap();
-        while answer.finished().is_none() {
-            (answer, _) = answer.decode(&lane);
+    let samples: Vec<Sample> = serde_json::from_slice(&std::fs::read(path("samples/samples.json")).unwrap()).unwrap();
+    let (mut asked, mut differ) = (0, Vec::new());
+    for Sample { file, questions } in samples {
+        let rows = look(&lane, &mut encoding, &projector, &pool, &format!("samples/{file}"));
+        for Question { question, model } in questions {
+            let answer = answer(&lane, &mind, &tokenizer, rows.clone(), &question);
+            asked += 1;
+            if answer != model {
+                differ.push(format!("{file}: {question}\n  expected {model}\n  found    {answer}"));
+            }
         }
-        assert_eq!(answer.text(), expected, "{picture}: {question}");
     }
+    assert!(asked > 100, "only {asked} questions");
+    // Near ties may fall the other way.
+    assert!(differ.len() * 100 <= 3 * asked, "{} of {asked} answers differ:\n{}", differ.len(), differ.join("\n"));
+    eprintln!("{} of {asked} answers differ", differ.len());
     assert_eq!((pool.stats().copied_bytes, pool.stats().free), (0, 1));
 }
