@@ -117,6 +117,11 @@ impl Inputs {
         self.unjoined_drops
     }
 
+    /// Whether no input is connected.
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
     /// Whether `port` is connected.
     pub fn is_connected(&self, port: &str) -> bool {
         self.ports.iter().any(|candidate| &*candidate.input.port == port)

@@ -16,6 +16,9 @@ use crate::tally::NodeTally;
 /// The accelerators of a run by id, in the order in which the machine offers them.
 pub type Accelerators = IndexMap<AcceleratorId, Accelerator>;
 
+/// Long work is cut to jobs that are predicted to take this long, so that nothing waits longer behind one.
+pub(crate) const JOB_TIME: Duration = Duration::from_millis(20);
+
 /// What a node says of a job beside the work itself.
 #[derive(Clone, Debug)]
 pub struct JobSpec {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use nanomind_bricks::Gguf;
 use nanomind_bricks::language::LanguageConfig;
 use nanomind_bricks::store::{CATALOGUE, CatalogueSource, ModelRef, Store, StoreError, catalogue_entry};
+use nanomind_bricks::vision::VisionConfig;
+use nanomind_bricks::{Gguf, GgufError};
 use nanomind_graphs::{LoadError, Loader, ModelCatalogue, ModelFacts, ModelProblem};
 
 /// At most this many names are offered where a model is unknown.
@@ -33,23 +34,40 @@ impl ModelCatalogue for StoredModels {
                 return Err(ModelProblem::Unreadable { path: PathBuf::from(model), reason: error.to_string() });
             }
         };
-        let unreadable = |error: nanomind_bricks::GgufError| ModelProblem::Unreadable {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
+        let unreadable = |error: GgufError| ModelProblem::Unreadable { path: path.clone(), reason: error.to_string() };
         let gguf = Gguf::open(&path).map_err(unreadable)?;
-        let config = LanguageConfig::from_gguf(&gguf).map_err(unreadable)?;
-        Ok(ModelFacts {
-            reference: model.to_owned(),
-            architecture: config.architecture.name().to_owned(),
-            embedding_width: u32::try_from(config.width).ok(),
-            context_length: u64::try_from(config.context_length).ok(),
-            weight_bytes: gguf.tensors().map(|tensor| gguf.tensor_bytes(tensor).len() as u64).sum(),
-            kv_bytes_per_token: config.kv_geometry().position_bytes() as u64,
-            path,
-            ..ModelFacts::default()
-        })
+        let facts = match gguf.architecture() {
+            Ok("clip") => vision_facts(&gguf),
+            _ => language_facts(&gguf),
+        };
+        let facts = facts.map_err(unreadable)?;
+        let weight_bytes = gguf.tensors().map(|tensor| gguf.tensor_bytes(tensor).len() as u64).sum();
+        Ok(ModelFacts { reference: model.to_owned(), weight_bytes, path, ..facts })
     }
+}
+
+fn language_facts(gguf: &Gguf) -> Result<ModelFacts, GgufError> {
+    let config = LanguageConfig::from_gguf(gguf)?;
+    Ok(ModelFacts {
+        architecture: config.architecture.name().to_owned(),
+        embedding_width: u32::try_from(config.width).ok(),
+        context_length: u64::try_from(config.context_length).ok(),
+        kv_bytes_per_token: config.kv_geometry().position_bytes() as u64,
+        ..ModelFacts::default()
+    })
+}
+
+/// Of an mmproj file: both widths that its projector stands between.
+fn vision_facts(gguf: &Gguf) -> Result<ModelFacts, GgufError> {
+    let config = VisionConfig::from_gguf(gguf)?;
+    // The second matrix of the `mlp` projector makes the rows; a file without one has an encoder alone.
+    let projection = gguf.find_tensor("mm.2.weight").map(|tensor| tensor.rows());
+    Ok(ModelFacts {
+        architecture: gguf.architecture()?.to_owned(),
+        encoder_width: u32::try_from(config.width).ok(),
+        projection_width: projection.and_then(|rows| u32::try_from(rows).ok()),
+        ..ModelFacts::default()
+    })
 }
 
 impl StoredModels {

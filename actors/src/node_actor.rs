@@ -242,7 +242,9 @@ struct Life {
 impl Life {
     async fn run(self) -> NodeEnd {
         let Life { context, constructor, outputs, in_flight, signals, run } = self;
-        let (name, sensor, entry) = (context.name.clone(), context.plan.role == Role::Sensor, context.entry.clone());
+        let (name, entry) = (context.name.clone(), context.entry.clone());
+        // A sensor that others feed starts nothing by itself, and owes an answer to what it was fed.
+        let sensor = context.plan.role == Role::Sensor && context.inputs.is_empty();
         let work = async move {
             let node = constructor(&context.plan)?;
             node.run(context).await

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nanomind_bricks::vision::Picture;
 use nanomind_hal::Timestamp;
 use nanomind_hal::tabm::SlotReader;
 
@@ -14,6 +15,8 @@ pub enum Payload {
     Text(Arc<str>),
     /// Token ids of a language model.
     Tokens(Arc<[u32]>),
+    /// A decoded picture, shared by whoever looks at it.
+    Image(Arc<Picture>),
     /// Rows of embeddings, read in place from a slot of the token-aware buffer manager.
     Embeddings(SlotReader),
     /// Something happened.
@@ -57,6 +60,11 @@ impl Packet {
     /// An event; it counts no tokens and ends its request on this output.
     pub fn event(request: Request, event: Event) -> Packet {
         Packet::new(request, Payload::Event(event), 0).ending()
+    }
+
+    /// A picture; it counts no tokens and ends its request on this output.
+    pub fn image(request: Request, picture: Arc<Picture>) -> Packet {
+        Packet::new(request, Payload::Image(picture), 0).ending()
     }
 
     /// Embeddings; they count their own rows and end the request on this output.

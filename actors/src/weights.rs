@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
+use nanomind_bricks::vision::{Projector, VisionEncoder};
 use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
 use nanomind_hal::{JobClass, JobCost, Lane, Phase};
 use nanomind_kernels::Isa;
@@ -49,58 +50,117 @@ struct Key {
     layout: &'static str,
 }
 
-/// A model that somebody has asked for: empty while it is loaded.
-type Slot = Rc<OnceCell<Arc<LoadedModel>>>;
+/// Weights that somebody has asked for: empty while they are loaded.
+type Slot<T> = Rc<OnceCell<Arc<T>>>;
+
+/// Weights of one kind.
+struct Shelf<T>(Rc<RefCell<BTreeMap<Key, Slot<T>>>>);
+
+impl<T> Clone for Shelf<T> {
+    fn clone(&self) -> Shelf<T> {
+        Shelf(self.0.clone())
+    }
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Shelf<T> {
+        Shelf(Rc::default())
+    }
+}
+
+/// What every load is given.
+struct Order {
+    file: PathBuf,
+    isa: Isa,
+    listener: Option<LoadListener>,
+}
 
 /// The store of one run.
 #[derive(Clone)]
 pub struct WeightStore {
     isa: Isa,
     listener: Option<LoadListener>,
-    models: Rc<RefCell<BTreeMap<Key, Slot>>>,
+    models: Shelf<LoadedModel>,
+    encoders: Shelf<VisionEncoder>,
+    projectors: Shelf<Projector>,
 }
 
 impl WeightStore {
     /// An empty store for weights packed for `isa`.
     pub fn new(isa: Isa, listener: Option<LoadListener>) -> WeightStore {
-        WeightStore { isa, listener, models: Rc::default() }
+        let (models, encoders, projectors) = (Shelf::default(), Shelf::default(), Shelf::default());
+        WeightStore { isa, listener, models, encoders, projectors }
     }
 
     /// The model in `file`: loaded by a job of the asking node if nobody has loaded it yet. Whoever asks meanwhile
     /// waits for that job; if it fails, the next one tries again.
     pub async fn language(&self, file: &Path, jobs: &Jobs) -> Result<Arc<LoadedModel>, NodeError> {
-        let key = Key { file: file.to_owned(), layout: self.isa.name() };
-        let cell = self.models.borrow_mut().entry(key).or_default().clone();
-        let loaded = cell.get_or_try_init(|| self.load(file, jobs)).await?;
-        Ok(loaded.clone())
+        self.get(&self.models, file, jobs, load_language).await
     }
 
-    async fn load(&self, file: &Path, jobs: &Jobs) -> Result<Arc<LoadedModel>, NodeError> {
-        let (isa, path, listener) = (self.isa, file.to_owned(), self.listener.clone());
-        let spec =
-            JobSpec { phase: Phase::Load, tokens: 0, class: JobClass::Vision, cost: JobCost::default(), request: None };
-        let loaded = jobs.run(spec, move |lane| load(&path, isa, lane, listener)).await?;
-        Ok(Arc::new(loaded.value.map_err(NodeError::own)?))
+    /// The vision encoder of the mmproj file `file`, loaded as a language model is.
+    pub async fn encoder(&self, file: &Path, jobs: &Jobs) -> Result<Arc<VisionEncoder>, NodeError> {
+        self.get(&self.encoders, file, jobs, |order, lane| {
+            let gguf = Arc::new(Gguf::open(&order.file)?);
+            loading(order, |progress| Ok(VisionEncoder::load(&gguf, order.isa, lane, progress)?))
+        })
+        .await
+    }
+
+    /// The projector of the mmproj file `file`, loaded as a language model is.
+    pub async fn projector(&self, file: &Path, jobs: &Jobs) -> Result<Arc<Projector>, NodeError> {
+        self.get(&self.projectors, file, jobs, |order, lane| {
+            let gguf = Arc::new(Gguf::open(&order.file)?);
+            loading(order, |progress| Ok(Projector::load(&gguf, order.isa, lane, progress)?))
+        })
+        .await
+    }
+
+    async fn get<T: Send + Sync + 'static>(
+        &self,
+        shelf: &Shelf<T>,
+        file: &Path,
+        jobs: &Jobs,
+        load: impl FnOnce(&Order, &Lane) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<Arc<T>, NodeError> {
+        let key = Key { file: file.to_owned(), layout: self.isa.name() };
+        let cell = shelf.0.borrow_mut().entry(key).or_default().clone();
+        let order = Order { file: file.to_owned(), isa: self.isa, listener: self.listener.clone() };
+        let load = || async {
+            let (phase, class) = (Phase::Load, JobClass::Vision);
+            let spec = JobSpec { phase, tokens: 0, class, cost: JobCost::default(), request: None };
+            let loaded = jobs.run(spec, move |lane| load(&order, lane)).await?;
+            Ok::<_, NodeError>(Arc::new(loaded.value.map_err(NodeError::own)?))
+        };
+        Ok(cell.get_or_try_init(load).await?.clone())
     }
 }
 
-fn load(file: &Path, isa: Isa, lane: &Lane, listener: Option<LoadListener>) -> Result<LoadedModel, LoadError> {
-    let gguf = Arc::new(Gguf::open(file)?);
+fn load_language(order: &Order, lane: &Lane) -> Result<LoadedModel, LoadError> {
+    let gguf = Arc::new(Gguf::open(&order.file)?);
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
     let template = ChatTemplate::from_gguf(&gguf).map(Arc::new);
+    let model = loading(order, |progress| Ok(LanguageModel::load(&gguf, order.isa, lane, progress)?))?;
+    Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer), template })
+}
+
+/// Loads with the listener hearing of it.
+fn loading<T>(
+    order: &Order,
+    load: impl FnOnce(&mut dyn FnMut(LoadProgress)) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
     let mut last = None;
-    let mut progress = |progress: LoadProgress| {
+    let loaded = load(&mut |progress| {
         last = Some(progress);
-        if let Some(listener) = &listener {
-            listener(file, progress);
+        if let Some(listener) = &order.listener {
+            listener(&order.file, progress);
         }
-    };
-    let model = LanguageModel::load(&gguf, isa, lane, &mut progress)?;
+    })?;
     // What is not packed is not counted on the way; whoever listens shall still hear the end.
-    if let (Some(listener), Some(LoadProgress { done_bytes, total_bytes })) = (&listener, last)
+    if let (Some(listener), Some(LoadProgress { done_bytes, total_bytes })) = (&order.listener, last)
         && done_bytes != total_bytes
     {
-        listener(file, LoadProgress { done_bytes: total_bytes, total_bytes });
+        listener(&order.file, LoadProgress { done_bytes: total_bytes, total_bytes });
     }
-    Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer), template })
+    Ok(loaded)
 }

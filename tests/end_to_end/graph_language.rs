@@ -114,7 +114,9 @@ impl ModelCatalogue for Models {
             architecture: architecture.to_owned(),
             ..ModelFacts::default()
         };
-        match model {
+        // The shipped model under the path that a graph of the repository gives.
+        let name = model.trim_start_matches("examples/models/scene/");
+        match name {
             "smollm2-135m" => Ok(ModelFacts {
                 embedding_width: Some(576),
                 context_length: Some(8192),
@@ -130,8 +132,8 @@ impl ModelCatalogue for Models {
                 ..facts("qwen2")
             }),
             "scene-mmproj.gguf" | "llava-mmproj.gguf" => Ok(ModelFacts {
-                encoder_width: Some(if model.starts_with("scene") { 768 } else { 1024 }),
-                projection_width: Some(if model.starts_with("scene") { 896 } else { 4096 }),
+                encoder_width: Some(if name.starts_with("scene") { 768 } else { 1024 }),
+                projection_width: Some(if name.starts_with("scene") { 896 } else { 4096 }),
                 weight_bytes: 190_000_000,
                 ..facts("clip")
             }),

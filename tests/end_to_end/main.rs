@@ -9,5 +9,6 @@ mod doctor;
 mod graph_language;
 mod model_store;
 mod run_chat;
+mod run_sight;
 mod server;
 mod tidy;

@@ -5,23 +5,31 @@ use std::path::PathBuf;
 use nanomind_actors::report::{AnswerReport, RunEnd};
 use nanomind_actors::{GraphFiles, RunOptions, RunReport, Runtime, StoredModels};
 use nanomind_bricks::store::{Store, StoreSettings};
-use nanomind_graphs::{Drawing, Overrides, Plan, Source, Surroundings, check};
+use nanomind_graphs::{Drawing, Overrides, Plan, Report, Source, Surroundings, check};
 
 use super::stage::Stage;
 
-fn model(name: &str) -> String {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
-    folder.join(format!("language_{name}.gguf")).display().to_string()
+/// A file of the fixtures.
+pub fn fixture(name: &str) -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name).display().to_string()
 }
 
-fn plan(stage: &Stage, graph: &str) -> Plan {
+fn model(name: &str) -> String {
+    fixture(&format!("language_{name}.gguf"))
+}
+
+/// Checks a graph that names model files.
+pub fn check_with_files(stage: &Stage, graph: &str) -> Result<Plan, Report> {
     let home = |name: &str| (name == "NANOMIND_HOME").then(|| "/nonexistent".into());
     let models = StoredModels::new(Store::open(StoreSettings::from_variables(home).unwrap()));
     let machine = stage.machine.for_graphs();
     let surroundings =
         Surroundings { registry: stage.library.registry(), loader: &GraphFiles, models: &models, machine: &machine };
     check(Source::new("test.ron", graph), &Overrides::none(), surroundings)
-        .unwrap_or_else(|report| panic!("{}", report.draw(Drawing::PLAIN)))
+}
+
+fn plan(stage: &Stage, graph: &str) -> Plan {
+    check_with_files(stage, graph).unwrap_or_else(|report| panic!("{}", report.draw(Drawing::PLAIN)))
 }
 
 fn run(graph: &str, options: RunOptions) -> (RunReport, Vec<String>) {

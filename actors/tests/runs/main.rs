@@ -7,4 +7,5 @@ mod governing;
 mod jobs;
 mod language;
 mod reference;
+mod sight;
 mod stage;

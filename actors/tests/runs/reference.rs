@@ -16,6 +16,8 @@ impl ModelCatalogue for AnyModel {
             path: PathBuf::from(model),
             architecture: "llama".to_owned(),
             embedding_width: Some(576),
+            encoder_width: Some(256),
+            projection_width: Some(576),
             context_length: Some(8192),
             ..ModelFacts::default()
         })

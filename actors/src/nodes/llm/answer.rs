@@ -11,14 +11,12 @@ use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};
 use super::mind::Mind;
 use super::piece;
 use crate::error::NodeError;
-use crate::jobs::JobSpec;
+use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::NodeContext;
 use crate::packet::{Packet, Payload};
 use crate::report::AnswerReport;
 use crate::request::Request;
 
-/// A prefill job is cut to what is predicted to take this long, so that nothing waits longer behind it.
-const JOB_TIME: Duration = Duration::from_millis(20);
 /// Chunks of prefill that are tried, longest first.
 const CHUNKS: [usize; 6] = [256, 128, 64, 32, 16, 8];
 
