@@ -20,15 +20,13 @@ const JOINED_REQUESTS_KEPT: usize = 64;
 pub struct Input {
     port: Arc<str>,
     rule: FiringRule,
-    required: bool,
     edge: EdgeReceiver,
 }
 
 impl Input {
-    /// An input that takes from `edge` by `rule`. A joined input that is not `required` does not hold a request back
-    /// once its edge has ended.
-    pub fn new(port: impl Into<Arc<str>>, rule: FiringRule, required: bool, edge: EdgeReceiver) -> Input {
-        Input { port: port.into(), rule, required, edge }
+    /// An input that takes from `edge` by `rule`.
+    pub fn new(port: impl Into<Arc<str>>, rule: FiringRule, edge: EdgeReceiver) -> Input {
+        Input { port: port.into(), rule, edge }
     }
 
     /// The port's name.
@@ -223,7 +221,9 @@ impl Inputs {
                     };
                     match packets {
                         Some(packets) => joined.push((name, packets)),
-                        None if (candidate.input.required || !candidate.ended) && packet.as_failure().is_none() => {
+                        // A graph that connects the input wants what comes by it: a question about a picture is not
+                        // answered without the picture, whether the edge dropped it or its source is gone for good.
+                        None if packet.as_failure().is_none() => {
                             let error = RequestError::Unjoined { node: self.node.clone(), port: name };
                             packet = Packet { payload: Payload::Failed(error), tokens: 0, last: true, ..packet };
                         }

@@ -169,8 +169,7 @@ fn node_parts(
             .constructor(&node.kind)
             .ok_or_else(|| StartError::UnknownKind { node: node.name.clone(), kind: node.kind.clone() })?;
         let inputs = plan.edges_into(index).map(|(edge, planned)| {
-            let required = node.spec.find_input(&planned.to.port).is_some_and(|port| port.required);
-            Input::new(planned.to.port.as_str(), planned.firing, required, wiring.receivers[edge].clone())
+            Input::new(planned.to.port.as_str(), planned.firing, wiring.receivers[edge].clone())
         });
         let outputs = plan
             .edges_from(index)

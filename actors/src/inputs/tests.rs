@@ -14,7 +14,7 @@ struct Fixture {
     cancellations: Cancellations,
 }
 
-fn fixture(ports: &[(&str, Rule, bool)]) -> Fixture {
+fn fixture(ports: &[(&str, Rule)]) -> Fixture {
     let clock = Clock::system();
     let requests = Requests::new(clock.clone());
     let cancellations = Cancellations::new(requests.clone());
@@ -25,9 +25,9 @@ fn fixture(ports: &[(&str, Rule, bool)]) -> Fixture {
         hops: HopCounter::default(),
     };
     let options = EdgeOptions { policy: QueuePolicy::Block, capacity_packets: 16, capacity_tokens: 1024 };
-    let open = |&(port, rule, required): &(&str, Rule, bool)| {
+    let open = |&(port, rule): &(&str, Rule)| {
         let (sender, receiver) = edge(EdgeName::new(("source", port), ("mind", port)), options, context.clone());
-        (sender, Input::new(port, rule, required, receiver))
+        (sender, Input::new(port, rule, receiver))
     };
     let (senders, inputs) = ports.iter().map(open).unzip();
     let inputs = Inputs::new("mind".into(), inputs, cancellations.clone());
@@ -50,7 +50,7 @@ impl Fixture {
 
 #[tokio::test]
 async fn a_trigger_fires_and_the_end_of_all_triggers_ends_the_inputs() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("again", Rule::Trigger, true)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("again", Rule::Trigger)]);
     let request = node.requests.mint();
     node.send(1, request, "b").await;
     node.send(0, request, "a").await;
@@ -62,7 +62,7 @@ async fn a_trigger_fires_and_the_end_of_all_triggers_ends_the_inputs() {
 
 #[tokio::test]
 async fn a_latched_value_does_not_fire_and_stays_for_every_firing_after_it() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("style", Rule::Latched, false)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("style", Rule::Latched)]);
     let request = node.requests.mint();
     node.send(1, request, "brief").await;
     assert!(node.waits().await, "a latched input alone must not fire");
@@ -76,7 +76,7 @@ async fn a_latched_value_does_not_fire_and_stays_for_every_firing_after_it() {
 
 #[tokio::test]
 async fn a_joined_input_holds_the_trigger_back_until_the_same_request_arrives() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("image", Rule::Joined)]);
     let (first, second) = (node.requests.mint(), node.requests.mint());
     node.send(0, first, "what is this?").await;
     assert!(node.waits().await, "a trigger alone must not fire");
@@ -90,19 +90,19 @@ async fn a_joined_input_holds_the_trigger_back_until_the_same_request_arrives() 
 }
 
 #[tokio::test]
-async fn when_a_joined_input_ends_a_required_one_fails_the_request_and_an_optional_one_lets_it_go() {
-    for (required, expected) in [(true, "failed"), (false, "what is this?")] {
-        let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, required)]);
-        let request = node.requests.mint();
-        node.send(0, request, "what is this?").await;
-        node.senders.truncate(1);
-        assert_eq!(node.next_text().await.as_deref(), Some(expected), "required: {required}");
-    }
+async fn when_a_joined_input_ends_the_request_that_waits_for_it_fails() {
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("image", Rule::Joined)]);
+    let request = node.requests.mint();
+    node.send(0, request, "what is this?").await;
+    node.senders.truncate(1);
+    let firing = node.inputs.next().await.unwrap();
+    let error = firing.failure().expect("no picture, no answer").to_string();
+    assert!(error.contains("`image`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_request_whose_joined_packet_the_edge_has_dropped_fails_when_a_later_one_arrives() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, false)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("image", Rule::Joined)]);
     let (first, second) = (node.requests.mint(), node.requests.mint());
     node.send(0, first, "what is this?").await;
     node.send(1, second, "picture 2").await;
@@ -115,7 +115,7 @@ async fn a_request_whose_joined_packet_the_edge_has_dropped_fails_when_a_later_o
 
 #[tokio::test]
 async fn a_failed_request_does_not_wait_for_what_it_would_join_with() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("image", Rule::Joined)]);
     let request = node.requests.mint();
     let error = RequestError::Panicked { node: "eye".into(), message: "out of memory".to_owned() };
     node.senders[0].send(Packet::failed(request, error.clone())).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_failed_request_does_not_wait_for_what_it_would_join_with() {
 
 #[tokio::test]
 async fn a_held_trigger_goes_when_its_epoch_is_cancelled() {
-    let mut node = fixture(&[("prompt", Rule::Trigger, true), ("image", Rule::Joined, true)]);
+    let mut node = fixture(&[("prompt", Rule::Trigger), ("image", Rule::Joined)]);
     let (first, second) = (node.requests.mint(), node.requests.mint());
     node.send(0, first, "old").await;
     assert!(node.waits().await);
