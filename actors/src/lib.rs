@@ -53,7 +53,7 @@ pub use machine::{Machine, MachineError};
 pub use models::{GraphFiles, StoredModels};
 pub use node::{Node, NodeContext};
 pub use outputs::Outputs;
-pub use packet::{Event, Packet, Payload};
+pub use packet::{Embeddings, Event, Packet, Payload};
 pub use report::RunReport;
 pub use request::{Epoch, Request, RequestCounts, RequestEnd, RequestError, RequestId, Requests};
 pub use running::{RunHandle, Running};

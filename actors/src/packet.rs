@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+pub use nanomind_bricks::vision::Embeddings;
 use nanomind_bricks::vision::Picture;
 use nanomind_hal::Timestamp;
-use nanomind_hal::tabm::SlotReader;
 
 use crate::request::{Epoch, Request, RequestError, RequestId};
 
@@ -18,7 +18,7 @@ pub enum Payload {
     /// A decoded picture, shared by whoever looks at it.
     Image(Arc<Picture>),
     /// Rows of embeddings, read in place from a slot of the token-aware buffer manager.
-    Embeddings(SlotReader),
+    Embeddings(Embeddings),
     /// Something happened.
     Event(Event),
     /// The request ends here, without its answer.
@@ -68,9 +68,9 @@ impl Packet {
     }
 
     /// Embeddings; they count their own rows and end the request on this output.
-    pub fn embeddings(request: Request, reader: SlotReader) -> Packet {
-        let tokens = u32::try_from(reader.tokens()).unwrap_or(u32::MAX);
-        Packet::new(request, Payload::Embeddings(reader), tokens).ending()
+    pub fn embeddings(request: Request, embeddings: Embeddings) -> Packet {
+        let tokens = u32::try_from(embeddings.rows.tokens()).unwrap_or(u32::MAX);
+        Packet::new(request, Payload::Embeddings(embeddings), tokens).ending()
     }
 
     /// The request failed; nothing more follows.

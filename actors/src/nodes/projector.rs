@@ -1,6 +1,6 @@
 //! `Projector`: a brick that turns patch embeddings into rows of a language model's width, straight into a slot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
@@ -8,14 +8,14 @@ use nanomind_bricks::vision::{self, Projection};
 use nanomind_graphs::{
     ElementType, FieldSpec, MemoryNeed, ModelWidth, NodeSpec, PlannedNode, PortSpec, PortType, Width,
 };
-use nanomind_hal::tabm::{SlotPool, SlotReader};
+use nanomind_hal::tabm::SlotPool;
 use nanomind_hal::{AcceleratorKind, JobClass, Phase};
 
 use super::vision_encoder::patches_of;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
-use crate::packet::{Packet, Payload};
+use crate::packet::{Embeddings, Packet, Payload};
 use crate::request::Request;
 
 /// Rows that a job takes at least.
@@ -65,7 +65,7 @@ impl Node for Projector {
                 let Payload::Embeddings(patches) = &firing.packet.payload else { continue };
                 let (patches, request) = (patches.clone(), firing.packet.request());
                 drop(firing);
-                let turn = Turn { context: &context, pool: &pool, projector: &projector, request };
+                let turn = Turn { context: &context, pool: &pool, projector: &projector, file: &self.file, request };
                 work = turn.project(work, patches).await?;
             }
             Ok(())
@@ -78,12 +78,14 @@ struct Turn<'a> {
     context: &'a NodeContext,
     pool: &'a SlotPool,
     projector: &'a Arc<vision::Projector>,
+    file: &'a Path,
     request: Request,
 }
 
 impl Turn<'_> {
     /// Projects `patches` and sends the rows; gives the memory back for the next picture.
-    async fn project(&self, mut work: Projection, mut patches: SlotReader) -> Result<Projection, NodeError> {
+    async fn project(&self, mut work: Projection, patches: Embeddings) -> Result<Projection, NodeError> {
+        let Embeddings { rows: mut patches, source, .. } = patches;
         let total = patches.tokens();
         let mut slot = self.pool.acquire().await;
         let mut done = 0;
@@ -115,7 +117,9 @@ impl Turn<'_> {
         // The encoder may write its next picture while this one waits for the language model.
         drop(patches);
         if !self.context.is_cancelled(self.request.epoch) {
-            self.context.send("tokens", Packet::embeddings(self.request, slot.publish(total))).await?;
+            let source = source.map(|source| source.through(&self.file.to_string_lossy()));
+            let rows = Embeddings::whole(slot.publish(total), source);
+            self.context.send("tokens", Packet::embeddings(self.request, rows)).await?;
         }
         Ok(work)
     }

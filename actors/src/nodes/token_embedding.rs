@@ -14,7 +14,7 @@ use crate::error::NodeError;
 use crate::inputs::Firing;
 use crate::jobs::JobSpec;
 use crate::node::{Node, NodeContext};
-use crate::packet::{Packet, Payload};
+use crate::packet::{Embeddings, Packet, Payload};
 use crate::weights::LoadedModel;
 
 pub(super) fn spec() -> NodeSpec {
@@ -100,7 +100,10 @@ impl Node for TokenEmbedding {
                     continue;
                 }
                 match slot {
-                    Ok(slot) => context.send("embeddings", Packet::embeddings(request, slot.publish(count))).await?,
+                    Ok(slot) => {
+                        let rows = Embeddings::whole(slot.publish(count), None);
+                        context.send("embeddings", Packet::embeddings(request, rows)).await?;
+                    }
                     Err(error) => context.refuse(request, error).await?,
                 }
             }

@@ -14,7 +14,7 @@ use nanomind_hal::{AcceleratorKind, JobClass, JobCost, Phase};
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
-use crate::packet::{Packet, Payload};
+use crate::packet::{Embeddings, Packet, Payload};
 use crate::request::Request;
 
 pub(super) fn spec() -> NodeSpec {
@@ -73,7 +73,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// Encodes `picture` and sends its patch embeddings; gives the memory back for the next one.
     async fn take(&self, encoding: Encoding, picture: Arc<Picture>) -> Result<Encoding, NodeError> {
-        let (mut encoding, begun) = self.begin(encoding, picture).await?;
+        let (mut encoding, begun) = self.begin(encoding, picture.clone()).await?;
         if let Err(error) = begun {
             self.context.refuse(self.request, error).await?;
             return Ok(encoding);
@@ -94,6 +94,7 @@ impl Look<'_> {
         if self.is_cancelled() {
             return Ok(encoding);
         }
+        let source = picture.digest().through(encoding.encoder().file());
         let written = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
             let patches = encoding.publish(lane, slot);
             (encoding, patches)
@@ -101,7 +102,10 @@ impl Look<'_> {
         let (encoding, patches) = written.await?.value;
         match patches {
             Ok(_) if self.is_cancelled() => {}
-            Ok(patches) => self.context.send("patches", Packet::embeddings(self.request, patches)).await?,
+            Ok(patches) => {
+                let patches = Embeddings::whole(patches, Some(source));
+                self.context.send("patches", Packet::embeddings(self.request, patches)).await?;
+            }
             Err(error) => self.context.refuse(self.request, error).await?,
         }
         Ok(encoding)

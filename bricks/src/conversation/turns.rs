@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::ConversationError;
 use crate::chat::{ChatTemplate, Message, Role};
-use crate::language::{DEFAULT_CHUNK, Generation, GenerationOptions, LanguageModel, PromptPart, Sequence};
+use crate::language::{DEFAULT_CHUNK, Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence};
 use crate::tokenizer::{Special, TokenId, Tokenizer};
 
 /// What happens when the conversation no longer fits into the context.
@@ -172,7 +172,7 @@ impl Conversation {
         tokens: &[TokenId],
         options: &GenerationOptions,
     ) -> Result<Generation, ConversationError> {
-        let reused = sequence.common_prefix(tokens).min(tokens.len().saturating_sub(1));
+        let reused = sequence.common_prefix(&[Segment::Tokens(tokens)]).min(tokens.len().saturating_sub(1));
         sequence.truncate(reused);
         let prompt = vec![PromptPart::Tokens(tokens[reused..].to_vec())];
         Generation::new(self.model.clone(), self.tokenizer.clone(), sequence, prompt, options).map_err(|refused| {

@@ -1,5 +1,7 @@
 //! Why a language model could not take a step.
 
+use std::ops::Range;
+
 use nanomind_hal::tabm::ElementType;
 
 /// Why a step was not taken. The sequence is as it was before.
@@ -36,6 +38,14 @@ pub enum StepError {
     RowElement {
         /// What the rows are made of.
         found: ElementType,
+    },
+    /// Rows that the slot does not hold.
+    #[error("embedding rows {}..{} of a slot, expected them within its {found}", range.start, range.end)]
+    RowRange {
+        /// Rows of the prompt.
+        range: Range<usize>,
+        /// Rows that are published.
+        found: usize,
     },
     /// The sequence was made for a model of another shape.
     #[error("the sequence was made for another model")]

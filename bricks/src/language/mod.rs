@@ -58,8 +58,8 @@ pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Open
 pub use interchange::{KvError, KvInterchange, KvRange};
 pub use kv_cache::KvGeometry;
 pub use model::{LanguageModel, Logits};
-pub use segments::{PromptPart, Segment};
-pub use sequence::{DEFAULT_CHUNK, HistoryEntry, Sequence, SequenceError, memory_bytes};
+pub use segments::{PromptPart, RowRun, Segment};
+pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, memory_bytes};
 pub use stop::{StopMatcher, StopStep};
 
 pub use crate::loader::{LoadProgress, ModelError};

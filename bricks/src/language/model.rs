@@ -131,7 +131,10 @@ impl LanguageModel {
                 Some(&token) => Err(StepError::UnknownToken { token, vocab }),
                 None => Ok(()),
             },
-            Segment::Rows(rows) => match rows.geometry() {
+            Segment::Rows(run) if run.range.start > run.range.end || run.range.end > run.rows.tokens() => {
+                Err(StepError::RowRange { range: run.range.clone(), found: run.rows.tokens() })
+            }
+            Segment::Rows(run) => match run.rows.geometry() {
                 SlotGeometry { element: ElementType::F32, width: found, .. } if found == width => Ok(()),
                 SlotGeometry { element: ElementType::F32, width: found, .. } => {
                     Err(StepError::RowWidth { expected: width, found })

@@ -1,8 +1,48 @@
 //! What a prefill reads: token ids, and embedding rows that stay in the slot of their producer.
 
+use std::ops::Range;
+
 use nanomind_hal::tabm::SlotReader;
 
+use super::sequence::{HistoryEntry, RowKey};
 use crate::tokenizer::TokenId;
+use crate::vision::PictureDigest;
+
+/// Rows of a slot, one after the other.
+#[derive(Clone, Debug)]
+pub struct RowRun {
+    /// The slot.
+    pub rows: SlotReader,
+    /// Which of its rows.
+    pub range: Range<usize>,
+    /// What the rows of the slot were made of, where it is known.
+    pub source: Option<PictureDigest>,
+}
+
+impl RowRun {
+    /// All rows of a slot.
+    pub fn whole(rows: SlotReader, source: Option<PictureDigest>) -> RowRun {
+        RowRun { range: 0..rows.tokens(), rows, source }
+    }
+
+    /// Positions that the run takes.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it takes none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    fn row(&self, index: usize) -> &[f32] {
+        self.rows.row(self.range.start + index)
+    }
+
+    fn key(&self, index: usize) -> Option<RowKey> {
+        self.source.map(|source| RowKey { source, index: self.range.start + index })
+    }
+}
 
 /// A run of positions of a prompt.
 #[derive(Clone, Copy)]
@@ -10,7 +50,7 @@ pub enum Segment<'a> {
     /// Token ids, looked up in the embedding table of the model.
     Tokens(&'a [TokenId]),
     /// Embedding rows, read in place; no byte of them is moved without arithmetic.
-    Rows(&'a SlotReader),
+    Rows(&'a RowRun),
 }
 
 impl Segment<'_> {
@@ -18,13 +58,25 @@ impl Segment<'_> {
     pub fn len(&self) -> usize {
         match self {
             Segment::Tokens(tokens) => tokens.len(),
-            Segment::Rows(rows) => rows.tokens(),
+            Segment::Rows(run) => run.len(),
         }
     }
 
     /// Whether this segment takes no position.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What each position will be remembered as.
+    pub(super) fn entries(&self) -> impl Iterator<Item = HistoryEntry> {
+        (0..self.len()).map(|index| self.entry(index))
+    }
+
+    fn entry(&self, index: usize) -> HistoryEntry {
+        match self {
+            Segment::Tokens(tokens) => HistoryEntry::Token(tokens[index]),
+            Segment::Rows(run) => HistoryEntry::Row(run.key(index)),
+        }
     }
 }
 
@@ -71,12 +123,17 @@ impl<'a> Window<'a> {
             if index < segment.len() {
                 return match segment {
                     Segment::Tokens(tokens) => Position::Token(tokens[index]),
-                    Segment::Rows(rows) => Position::Row(rows.row(index)),
+                    Segment::Rows(run) => Position::Row(run.row(index)),
                 };
             }
             index -= segment.len();
         }
         unreachable!("a window lies inside its segments")
+    }
+
+    /// What each position will be remembered as.
+    pub(super) fn entries(&self) -> impl Iterator<Item = HistoryEntry> {
+        self.segments.iter().flat_map(Segment::entries).skip(self.skip).take(self.len)
     }
 }
 
@@ -86,7 +143,7 @@ pub enum PromptPart {
     /// Token ids.
     Tokens(Vec<TokenId>),
     /// Embedding rows in their producer's slot.
-    Rows(SlotReader),
+    Rows(RowRun),
 }
 
 impl PromptPart {
@@ -94,7 +151,7 @@ impl PromptPart {
     pub fn as_segment(&self) -> Segment<'_> {
         match self {
             PromptPart::Tokens(tokens) => Segment::Tokens(tokens),
-            PromptPart::Rows(rows) => Segment::Rows(rows),
+            PromptPart::Rows(run) => Segment::Rows(run),
         }
     }
 }

@@ -4,9 +4,10 @@ use super::config::LanguageConfig;
 use super::interchange::{KvError, KvInterchange, KvRange};
 use super::kv_cache::{KvCache, KvGeometry};
 use super::model::LanguageModel;
-use super::segments::{Position, Window};
+use super::segments::{Segment, Window};
 use super::workspace::Workspace;
 use crate::tokenizer::TokenId;
+use crate::vision::PictureDigest;
 
 /// Positions that are computed at once unless the caller says otherwise.
 pub const DEFAULT_CHUNK: usize = 256;
@@ -47,8 +48,28 @@ pub enum SequenceError {
 pub enum HistoryEntry {
     /// A token.
     Token(TokenId),
-    /// An embedding row, which nothing can be compared with.
-    Row,
+    /// An embedding row, by what it is known by; `None`: nothing can be compared with it.
+    Row(Option<RowKey>),
+}
+
+impl HistoryEntry {
+    /// Whether both surely stand for the same input of the model.
+    pub fn is_same_as(&self, other: &HistoryEntry) -> bool {
+        match (self, other) {
+            (HistoryEntry::Token(a), HistoryEntry::Token(b)) => a == b,
+            (HistoryEntry::Row(Some(a)), HistoryEntry::Row(Some(b))) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// What an embedding row is known by. Rows of the same key are the same row, whichever slot they are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// What the row was made of, and by whom.
+    pub source: PictureDigest,
+    /// Which of the rows of that source it is.
+    pub index: usize,
 }
 
 /// The state of one sequence. It belongs to the model that it was made for; any lane may compute its next step.
@@ -124,9 +145,10 @@ impl Sequence {
         self.history.truncate(position);
     }
 
-    /// How many leading positions hold exactly the first of `tokens`: what a prompt need not compute again.
-    pub fn common_prefix(&self, tokens: &[TokenId]) -> usize {
-        self.history.iter().zip(tokens).take_while(|(entry, token)| **entry == HistoryEntry::Token(**token)).count()
+    /// How many leading positions hold exactly the first of `prompt`: what it need not compute again.
+    pub fn common_prefix(&self, prompt: &[Segment<'_>]) -> usize {
+        let wanted = prompt.iter().flat_map(Segment::entries);
+        self.history.iter().zip(wanted).take_while(|(held, wanted)| held.is_same_as(wanted)).count()
     }
 
     /// The logits of the last step that asked for them, `[vocab]` (or `[tokens, vocab]` after a prefill of all).
@@ -166,10 +188,7 @@ impl Sequence {
 
     /// Records that the positions of `window` were computed.
     pub(super) fn append(&mut self, window: Window<'_>) {
-        self.history.extend((0..window.len()).map(|index| match window.get(index) {
-            Position::Token(token) => HistoryEntry::Token(token),
-            Position::Row(_) => HistoryEntry::Row,
-        }));
+        self.history.extend(window.entries());
     }
 
     /// Width of the model that this was made for.

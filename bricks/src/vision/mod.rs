@@ -1,10 +1,11 @@
 //! Vision: a picture becomes rows that a language model reads in place, from llama.cpp's `mmproj` GGUF files.
 //!
-//! - [`Picture`]: a decoded image file, bounded before anything is allocated
+//! - [`Picture`]: a decoded image file, bounded before anything is allocated; [`PictureDigest`]: what it is known by
 //! - [`Preprocess`]: resize, crop and normalise as the model was trained: [`Pixels`]
 //! - [`VisionConfig`], [`VisionEncoder`]: a vision transformer of CLIP's or SigLIP's kind
 //! - [`Encoding`]: one picture on its way through the encoder, a few layers a job
 //! - [`Projector`]: patch embeddings to rows of the language model's width, written straight into a slot
+//! - [`Embeddings`]: such rows on their way, with what they were made of and how a prompt takes them in: [`RowLayout`]
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -44,9 +45,12 @@
 //! Between the two, and from the projector to the language model, no embedding byte is copied.
 
 mod config;
+mod digest;
+mod embeddings;
 mod encoder;
 mod encoding;
 mod error;
+mod layout;
 mod picture;
 mod preprocess;
 mod projector;
@@ -54,9 +58,12 @@ mod resample;
 mod slot;
 
 pub use config::{Activation, VisionConfig};
+pub use digest::PictureDigest;
+pub use embeddings::Embeddings;
 pub use encoder::VisionEncoder;
 pub use encoding::Encoding;
 pub use error::{PictureError, VisionError};
+pub use layout::{RowLayout, Span};
 pub use picture::{Picture, PictureLimits};
 pub use preprocess::{Framing, Pixels, Preprocess};
 pub use projector::{Projection, Projector};

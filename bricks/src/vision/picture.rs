@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use super::digest::PictureDigest;
 use super::error::PictureError;
 
 /// How large an image may be. What is larger is refused before memory is taken for it.
@@ -32,6 +33,7 @@ pub struct Picture {
     width: usize,
     height: usize,
     rgb: Vec<u8>,
+    digest: PictureDigest,
 }
 
 impl Picture {
@@ -69,14 +71,20 @@ impl Picture {
         upright.apply_orientation(orientation);
         let upright = upright.into_rgb8();
         let (width, height) = (upright.width() as usize, upright.height() as usize);
-        Ok(Picture { width, height, rgb: upright.into_raw() })
+        Ok(Picture::of_pixels(width, height, upright.into_raw()))
     }
 
     /// A picture of pixels that are there already, `[height, width, 3]`; nothing where the length is another or there
     /// is no pixel.
     pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Option<Picture> {
         let expected = width.checked_mul(height)?.checked_mul(3)?;
-        (expected > 0 && rgb.len() == expected).then_some(Picture { width, height, rgb })
+        (expected > 0 && rgb.len() == expected).then(|| Picture::of_pixels(width, height, rgb))
+    }
+
+    /// Takes the digest here, in the job that makes the picture, so that nobody who only passes it on has to.
+    fn of_pixels(width: usize, height: usize, rgb: Vec<u8>) -> Picture {
+        let digest = PictureDigest::of_rgb(width, height, &rgb);
+        Picture { width, height, rgb, digest }
     }
 
     /// Pixels of a row; never zero.
@@ -92,6 +100,11 @@ impl Picture {
     /// The pixels, `[height, width, 3]`.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
+    }
+
+    /// What the picture is known by: equal for equal pictures.
+    pub fn digest(&self) -> PictureDigest {
+        self.digest
     }
 }
 

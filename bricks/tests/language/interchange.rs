@@ -23,7 +23,7 @@ fn a_sequence_moved_in_pieces_goes_on_with_the_same_logits() {
         }
     }
     moved.adopt(stays.history()).unwrap();
-    assert_eq!(moved.common_prefix(&tokens), 30);
+    assert_eq!(moved.common_prefix(&[Segment::Tokens(&tokens)]), 30);
     for token in [7, 8, 9] {
         let expected = model.decode(&lane, &mut stays, token).unwrap().to_vec();
         let found = model.decode(&lane, &mut moved, token).unwrap();

@@ -46,7 +46,7 @@ fn asking_for_fewer_logits_or_reusing_a_prefix_changes_nothing() {
         let mut sequence = Sequence::with_chunk(&model, 2 * TOKENS, 32).unwrap();
         for reused in [0, 1, 40, TOKENS - 1] {
             sequence.truncate(reused);
-            assert_eq!(sequence.common_prefix(&tokens), reused, "{name}");
+            assert_eq!(sequence.common_prefix(&[Segment::Tokens(&tokens)]), reused, "{name}");
             let nothing =
                 model.prefill(&lane, &mut sequence, &[Segment::Tokens(&tokens[reused..TOKENS - 1])], Logits::None);
             if reused == TOKENS - 1 {

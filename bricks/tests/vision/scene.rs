@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nanomind_bricks::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Sequence};
+use nanomind_bricks::language::{Generation, GenerationOptions, LanguageModel, PromptPart, RowRun, Sequence};
 use nanomind_bricks::vision::{Encoding, Picture, PictureLimits, Projector, VisionEncoder};
 use nanomind_bricks::{Gguf, Sampling, Special, Tokenizer};
 use nanomind_hal::Lane;
@@ -58,7 +58,11 @@ fn answer(
     question: &str,
 ) -> String {
     let text = |text: &str| PromptPart::Tokens(tokenizer.encode(text, Special::Parse));
-    let prompt = vec![text("<|user|>"), PromptPart::Rows(picture), text(&format!("{question}<|assistant|>"))];
+    let prompt = vec![
+        text("<|user|>"),
+        PromptPart::Rows(RowRun::whole(picture, None)),
+        text(&format!("{question}<|assistant|>")),
+    ];
     let options = GenerationOptions { sampling: Sampling::greedy(), max_tokens: 80, ..GenerationOptions::default() };
     let sequence = Sequence::new(mind, 512).unwrap();
     let mut answer = Generation::new(mind.clone(), tokenizer.clone(), sequence, prompt, &options)

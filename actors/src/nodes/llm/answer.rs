@@ -5,7 +5,6 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use nanomind_bricks::Shown;
 use nanomind_bricks::language::{FinishReason, Generation, Step};
-use nanomind_hal::tabm::SlotReader;
 use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};
 
 use super::mind::Mind;
@@ -13,7 +12,7 @@ use super::piece;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::NodeContext;
-use crate::packet::{Packet, Payload};
+use crate::packet::{Embeddings, Packet, Payload};
 use crate::report::AnswerReport;
 use crate::request::Request;
 
@@ -54,11 +53,11 @@ impl<'a> Answer<'a> {
         mut self,
         mind: &mut Option<Mind>,
         question: String,
-        rows: Vec<SlotReader>,
+        pictures: Vec<Embeddings>,
     ) -> Result<(), NodeError> {
         let Some(mut asking) = mind.take() else { return Ok(()) };
         let asked = self.context.jobs().run(self.spec(Phase::Prefill, 0, JobCost::default()), move |_| {
-            let generation = asking.ask(&question, rows);
+            let generation = asking.ask(&question, pictures);
             (asking, generation)
         });
         let (kept, generation) = asked.await?.value;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use nanomind_bricks::language::{Generation, PromptPart, Sequence, StepError};
+use nanomind_bricks::language::{Generation, PromptPart, RowRun, Sequence, StepError};
+use nanomind_bricks::vision::Embeddings;
 use nanomind_bricks::{ChatError, Message, Role, Special, TokenId};
 use nanomind_bricks::{Conversation, ConversationError, Shown};
-use nanomind_hal::tabm::SlotReader;
 
 use super::fields::LlmSettings;
 use crate::weights::LoadedModel;
@@ -51,7 +51,7 @@ impl Mind {
     }
 
     /// The question as a generation that has read nothing yet.
-    pub(super) fn ask(&mut self, question: &str, rows: Vec<SlotReader>) -> Result<Generation, AskError> {
+    pub(super) fn ask(&mut self, question: &str, rows: Vec<Embeddings>) -> Result<Generation, AskError> {
         self.conversing = rows.is_empty();
         if !self.conversing {
             return self.ask_with_rows(question, rows);
@@ -73,7 +73,7 @@ impl Mind {
     }
 
     /// The rows stand where the question begins, inside the user's turn.
-    fn ask_with_rows(&mut self, question: &str, rows: Vec<SlotReader>) -> Result<Generation, AskError> {
+    fn ask_with_rows(&mut self, question: &str, rows: Vec<Embeddings>) -> Result<Generation, AskError> {
         let template = self.loaded.template.as_ref().map_err(|_| no_template(&self.loaded))?;
         let system = self.settings.conversation.system.as_deref().map(|text| Message::new(Role::System, text));
         let asked = Message::new(Role::User, format!("{MARK}{question}"));
@@ -84,7 +84,7 @@ impl Mind {
         };
         let tokenizer = &self.loaded.tokenizer;
         let mut prompt = vec![tokens(tokenizer.encode_first(before, Special::Parse))];
-        prompt.extend(rows.into_iter().map(PromptPart::Rows));
+        prompt.extend(rows.into_iter().map(|seen| PromptPart::Rows(RowRun::whole(seen.rows, seen.source))));
         prompt.push(tokens(tokenizer.encode(after, Special::Parse)));
         let mut sequence = match self.spare.take() {
             Some(sequence) => sequence,

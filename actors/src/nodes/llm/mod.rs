@@ -108,14 +108,14 @@ impl Node for Llm {
             let mut mind = Some(Mind::new(loaded, self.fields.resolve(context.clock())));
             while let Some(firing) = context.next().await {
                 let Some(question) = self.texts.push(&firing.packet) else { continue };
-                let rows = firing.joined("embeddings").iter().filter_map(|packet| match &packet.payload {
-                    Payload::Embeddings(rows) => Some(rows.clone()),
+                let pictures = firing.joined("embeddings").iter().filter_map(|packet| match &packet.payload {
+                    Payload::Embeddings(picture) => Some(picture.clone()),
                     _ => None,
                 });
-                let rows: Vec<_> = rows.collect();
+                let pictures: Vec<_> = pictures.collect();
                 let request = firing.packet.request();
                 drop(firing);
-                Answer::new(&context, request).give(&mut mind, question, rows).await?;
+                Answer::new(&context, request).give(&mut mind, question, pictures).await?;
             }
             Ok(())
         })
