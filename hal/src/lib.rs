@@ -1,13 +1,15 @@
-//! What the machine offers: accelerators, memory, power and time. Knows no model, no graph and no actor.
+//! What the machine offers: accelerators, memory, power, time, cameras and folders. Knows no model, no graph and no actor.
 //!
 //! To this crate a job is opaque: it runs on a lent [`Lane`] and declares its cost. All compute threads of the
 //! project are started here, and only [`Clock`] reads the time or sleeps.
 #![deny(unsafe_code)]
 
 mod accelerator;
+pub mod camera;
 mod clock;
 #[allow(unsafe_code)]
 mod cpu;
+mod folder_watch;
 #[allow(unsafe_code)]
 mod memory;
 mod power;
@@ -20,6 +22,7 @@ pub use accelerator::{
 };
 pub use clock::{Clock, Interval, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
+pub use folder_watch::{FolderChange, FolderWatch, WatchFor};
 pub use memory::tabm;
 pub use memory::{AlignedBuffer, AllocationError, MachineMemory, MapError, MappedFile};
 pub use power::{
