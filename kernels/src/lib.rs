@@ -22,6 +22,7 @@ mod matmul;
 mod matrix;
 mod norm;
 mod panel;
+mod quantize;
 mod rope;
 mod shape_error;
 
@@ -36,5 +37,6 @@ pub use isa::Isa;
 pub use matmul::{matmul, matmul_many};
 pub use matrix::Matrix;
 pub use norm::{layer_norm, rms_norm};
+pub use quantize::{Precision, quantize};
 pub use rope::{RopeAngles, RopeLayout, RopeTable, rope};
 pub use shape_error::ShapeError;
