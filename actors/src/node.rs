@@ -91,6 +91,8 @@ pub struct NodeContext {
     pub(crate) weights: WeightStore,
     pub(crate) pools: PoolSizer,
     pub(crate) migrations: Option<Migrations>,
+    /// Whether a request ends with the node: at a sink that does not merely look on.
+    pub(crate) ends_requests: bool,
     pub(crate) in_flight: InFlight,
     pub(crate) handed_out: Option<HandedOut>,
 }
@@ -294,7 +296,7 @@ impl NodeContext {
             return;
         }
         self.in_flight.remove(done.request.id);
-        if self.outputs.is_empty() {
+        if self.ends_requests {
             let end = if done.failed { RequestEnd::Failed } else { RequestEnd::Answered };
             self.requests.settle(done.request.id, end);
         }

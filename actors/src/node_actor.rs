@@ -75,6 +75,7 @@ pub(crate) struct NodeParts {
     pub(crate) outputs: Vec<(Arc<str>, EdgeSender)>,
     pub(crate) pools: PoolSizer,
     pub(crate) entry: Option<Arc<NodeEntry>>,
+    pub(crate) ends_requests: bool,
     pub(crate) tally: Arc<NodeTally>,
     pub(crate) migrate_every: Option<u64>,
 }
@@ -124,6 +125,7 @@ impl NodeActor {
             weights: self.run.weights.clone(),
             pools: parts.pools.clone(),
             migrations: self.migrations.clone(),
+            ends_requests: parts.ends_requests,
             in_flight,
             handed_out: None,
         }
@@ -137,6 +139,7 @@ impl NodeActor {
             context: node_context,
             constructor: self.parts.constructor.clone(),
             outputs: Outputs::new(self.parts.outputs.clone()),
+            ends_requests: self.parts.ends_requests,
             in_flight,
             signals: self.signals.clone(),
             run: self.run.clone(),
@@ -234,6 +237,7 @@ struct Life {
     context: NodeContext,
     constructor: Constructor,
     outputs: Outputs,
+    ends_requests: bool,
     in_flight: InFlight,
     signals: Signals,
     run: RunShared,
@@ -241,7 +245,8 @@ struct Life {
 
 impl Life {
     async fn run(self) -> NodeEnd {
-        let Life { context, constructor, outputs, in_flight, signals, run } = self;
+        let Life { context, constructor, outputs, ends_requests, in_flight, signals, run } = self;
+        let leaving = Leaving { outputs: &outputs, ends_requests, in_flight: &in_flight, run: &run };
         let (name, entry) = (context.name.clone(), context.entry.clone());
         // A sensor that others feed starts nothing by itself, and owes an answer to what it was fed.
         let sensor = context.plan.role == Role::Sensor && context.inputs.is_empty();
@@ -257,7 +262,7 @@ impl Life {
             () = drained => NodeEnd::Stopped,
             result = work => match result {
                 Ok(result) => {
-                    settle_rest(&result, &outputs, &in_flight, &run);
+                    leaving.settle_rest(&result);
                     NodeEnd::of(result)
                 }
                 Err(panic) => NodeEnd::Panicked(panic_message(panic)),
@@ -267,7 +272,7 @@ impl Life {
             entry.set_busy(false);
         }
         if let Some(error) = request_error(&name, &end) {
-            let tell = fail_requests(&outputs, &in_flight, &run, &error);
+            let tell = leaving.fail_requests(&error);
             tokio::select! {
                 biased;
                 () = signals.stopping() => {}
@@ -278,29 +283,42 @@ impl Life {
     }
 }
 
-/// Settles what a node leaves behind that has ended in order: a sink has dealt with what it took last; a node that nobody
-/// listens to any more has lost what it worked on.
-fn settle_rest(result: &Result<(), NodeError>, outputs: &Outputs, in_flight: &InFlight, run: &RunShared) {
-    let end = match result {
-        Ok(()) if outputs.is_empty() => RequestEnd::Answered,
-        Err(NodeError::Closed(_)) => RequestEnd::Dropped,
-        // What a brick sent last is on its way to a sink; what failed is told to everybody.
-        Ok(()) | Err(_) => return,
-    };
-    for request in in_flight.take() {
-        run.requests.settle(request.id, end);
-    }
+/// What a node leaves behind whose life is over.
+struct Leaving<'a> {
+    outputs: &'a Outputs,
+    ends_requests: bool,
+    in_flight: &'a InFlight,
+    run: &'a RunShared,
 }
 
-/// Tells everybody downstream that the requests in flight have no answer.
-async fn fail_requests(outputs: &Outputs, in_flight: &InFlight, run: &RunShared, error: &RequestError) {
-    for request in in_flight.take() {
-        if outputs.is_empty() {
-            tracing::error!(request = request.id.0, "{error}");
-        } else if outputs.send_everywhere(Packet::failed(request, error.clone())).await.is_ok() {
-            continue;
+impl Leaving<'_> {
+    /// Settles the rest of a node that has ended in order: a sink has dealt with what it took last; a node that nobody
+    /// listens to any more has lost what it worked on.
+    fn settle_rest(&self, result: &Result<(), NodeError>) {
+        let end = match result {
+            Ok(()) if self.ends_requests => RequestEnd::Answered,
+            Err(NodeError::Closed(_)) => RequestEnd::Dropped,
+            // What a brick sent last is on its way to a sink; what failed is told to everybody.
+            Ok(()) | Err(_) => return,
+        };
+        for request in self.in_flight.take() {
+            self.run.requests.settle(request.id, end);
         }
-        run.requests.settle(request.id, RequestEnd::Failed);
+    }
+
+    /// Tells everybody downstream that the requests in flight have no answer.
+    async fn fail_requests(&self, error: &RequestError) {
+        for request in self.in_flight.take() {
+            if self.outputs.is_empty() {
+                tracing::error!(request = request.id.0, "{error}");
+                if !self.ends_requests {
+                    continue;
+                }
+            } else if self.outputs.send_everywhere(Packet::failed(request, error.clone())).await.is_ok() {
+                continue;
+            }
+            self.run.requests.settle(request.id, RequestEnd::Failed);
+        }
     }
 }
 

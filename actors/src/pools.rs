@@ -48,8 +48,7 @@ impl PoolSizer {
 
     pub(crate) fn reports(&self) -> Vec<PoolReport> {
         let pools = self.pools.borrow();
-        let report =
-            |(port, pool): (&String, &SlotPool)| PoolReport::new(format!("{}.{port}", self.node), pool.stats());
+        let report = |(port, pool): (&String, &SlotPool)| PoolReport::new(format!("{}.{port}", self.node), pool);
         pools.iter().map(report).collect()
     }
 }

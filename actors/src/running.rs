@@ -1,11 +1,12 @@
 //! A run in progress: wait for it, drain it, stop it, and get its report.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Addr, SystemRunner};
 use nanomind_graphs::PlannedNode;
-use nanomind_hal::{AcceleratorStats, Timestamp};
+use nanomind_hal::{AcceleratorStats, ProcessMemory, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -13,7 +14,9 @@ use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
 use crate::edge::EdgeProbe;
 use crate::governor::Governor;
 use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
-use crate::report::{AcceleratorReport, EdgeReport, Energy, FirstOutput, NodeOutcome, NodeReport, RunEnd, RunReport};
+use crate::report::{
+    AcceleratorReport, EdgeReport, Energy, FirstOutput, MemoryReport, NodeOutcome, NodeReport, RunEnd, RunReport,
+};
 use crate::request::{Epoch, RequestId};
 use crate::shared::RunShared;
 use crate::signals::Signals;
@@ -142,10 +145,11 @@ impl Actors {
     async fn report(self, end: RunEnd) -> RunReport {
         let outcomes = self.supervisor.send(Outcomes).await.unwrap_or_default();
         let decisions = self.governor.send(crate::governor::Finish).await.unwrap_or_default();
-        let (mut nodes, mut pools) = (Vec::new(), Vec::new());
+        let (mut nodes, mut pools, mut kv_cache) = (Vec::new(), Vec::new(), 0);
         for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
             let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
             pools.append(&mut stats.pools);
+            kv_cache += kv_cache_bytes(&node.plan, &stats);
             nodes.push(node_report(&node.plan, outcome, stats));
         }
         let failed = nodes.iter().any(|node| node.outcome.failed);
@@ -163,6 +167,12 @@ impl Actors {
             seconds: self.shared.clock.now().since(self.started).as_secs_f64(),
             requests: self.shared.requests.counts(),
             first_outputs: self.shared.requests.first_outputs().into_iter().map(first_output).collect(),
+            memory: MemoryReport {
+                weights: self.shared.weights.packed_bytes(),
+                kv_cache,
+                slots: pools.iter().map(|pool| pool.bytes).sum(),
+                peak_resident: ProcessMemory::read(Path::new("/")).map(|memory| memory.peak_resident),
+            },
             pools,
             nodes,
             edges: self
@@ -179,6 +189,13 @@ impl Actors {
 
 fn first_output((request, after): (RequestId, Duration)) -> FirstOutput {
     FirstOutput { request: request.0, after_ms: after.as_secs_f64() * 1e3 }
+}
+
+/// What the longest of a language node's answers has written of its KV cache.
+fn kv_cache_bytes(plan: &PlannedNode, stats: &NodeStats) -> u64 {
+    let position = plan.models.get("model").map_or(0, |facts| facts.kv_bytes_per_token);
+    let longest = stats.answers.iter().map(|answer| answer.prompt_tokens + answer.generated_tokens).max();
+    position * longest.unwrap_or(0)
 }
 
 fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {

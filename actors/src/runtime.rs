@@ -180,6 +180,7 @@ fn node_parts(
             outputs: outputs.collect(),
             pools: PoolSizer::new(&node.name, rooms(plan, index)),
             entry: board_entry(node, machine)?.map(Arc::new),
+            ends_requests: ends_requests(plan, index),
             tally: Arc::default(),
             migrate_every: options.migrate_every,
             plan: Arc::new(node.clone()),
@@ -194,6 +195,14 @@ fn board_entry(node: &PlannedNode, machine: &Machine) -> Result<Option<NodeEntry
         return Err(StartError::UnknownAccelerator { node: node.name.clone(), accelerator });
     }
     Ok(NodeEntry::new(node.name.as_str().into(), node.candidates.clone()))
+}
+
+/// Whether a request ends with the node: nothing takes it further, and the node does not merely look on while another
+/// one ends it.
+fn ends_requests(plan: &Plan, node: usize) -> bool {
+    let is_last = |node: usize| plan.edges_from(node).next().is_none();
+    let looks_on = |node: usize| plan.nodes()[node].spec.onlooker;
+    is_last(node) && (!looks_on(node) || (0..plan.nodes().len()).all(|other| looks_on(other) || !is_last(other)))
 }
 
 /// How many packets the edges of each output hold, and how many consumers take from them.

@@ -68,6 +68,13 @@ impl<T> Default for Shelf<T> {
     }
 }
 
+impl<T> Shelf<T> {
+    /// The sum over what is loaded.
+    fn bytes(&self, of: impl Fn(&T) -> u64) -> u64 {
+        self.0.borrow().values().filter_map(|slot| slot.get()).map(|weights| of(weights)).sum()
+    }
+}
+
 /// What every load is given.
 struct Order {
     file: PathBuf,
@@ -114,6 +121,13 @@ impl WeightStore {
             loading(order, |progress| Ok(Projector::load(&gguf, order.isa, lane, progress)?))
         })
         .await
+    }
+
+    /// Bytes that all packed weights take.
+    pub fn packed_bytes(&self) -> u64 {
+        let language = self.models.bytes(|loaded| loaded.model.packed_bytes());
+        let encoders = self.encoders.bytes(|encoder| encoder.packed_bytes() as u64);
+        language + encoders + self.projectors.bytes(|projector| projector.packed_bytes() as u64)
     }
 
     async fn get<T: Send + Sync + 'static>(

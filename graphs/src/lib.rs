@@ -4,6 +4,7 @@
 //! Graph(
 //!     name: "camera-assistant",
 //!     include: [Include(file: "voice.ron", as: "voice", params: { "rate": 16000 })],  // its nodes: "voice.mic", ..
+//!     // `file: "sources/${source}.ron"` lets a parameter choose among files that take the same parameters.
 //!     params: { "device": "/dev/video0", "seed": None },      // None: unset until --set gives it a value
 //!     nodes: {
 //!         "camera": Camera(device: "$device", every: "1s"),   // "$name": a whole value, "..${name}..": inside a text,

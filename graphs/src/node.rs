@@ -66,6 +66,8 @@ pub struct NodeSpec {
     pub memory: MemoryNeed,
     /// Whether its outputs are of an earlier time than its inputs, so that a cycle through it is sound.
     pub delays: bool,
+    /// Whether a sink only looks on: what it takes is answered by another sink of the graph, if there is one.
+    pub onlooker: bool,
     /// `nodes:` and `edges:` of a graph that shows it at work, without the enclosing `Graph(…)`.
     pub example: String,
 }
@@ -83,6 +85,7 @@ impl NodeSpec {
             runs_on: Vec::new(),
             memory: MemoryNeed::Fixed(0),
             delays: false,
+            onlooker: false,
             example: String::new(),
         }
     }
@@ -135,6 +138,12 @@ impl NodeSpec {
     /// Its outputs are of an earlier time than its inputs, so a cycle may pass through it.
     pub fn delays(mut self) -> Self {
         self.delays = true;
+        self
+    }
+
+    /// As a sink it only looks on: a request ends at another sink of the graph, if there is one.
+    pub fn onlooker(mut self) -> Self {
+        self.onlooker = true;
         self
     }
 

@@ -24,7 +24,7 @@ pub use clock::{Clock, Interval, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
 pub use folder_watch::{FolderChange, FolderWatch, WatchFor};
 pub use memory::tabm;
-pub use memory::{AlignedBuffer, AllocationError, MachineMemory, MapError, MappedFile};
+pub use memory::{AlignedBuffer, AllocationError, MachineMemory, MapError, MappedFile, ProcessMemory};
 pub use power::{
     AttributeError, BatteryError, BatteryReading, BatterySource, BatteryTrace, BatteryTraceError, ChargeStatus,
     EnergyMeter, MeterReading, StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, energy_meters,

@@ -35,7 +35,7 @@ pub enum Verb {
     Show(show::Args),
     /// Say what this machine offers, what is missing, and how to get it
     Doctor(doctor::Args),
-    /// Measure prefill and decode of a model, as llama-bench does
+    /// Measure prefill and decode of a model, as llama-bench does, or a whole pipeline
     Bench(bench::Args),
     /// Say what a trace of a run shows
     Trace(trace::Args),
@@ -46,6 +46,7 @@ impl Verb {
     pub fn trace_path(&self) -> Option<&Path> {
         match self {
             Verb::Run(args) => args.trace_path(),
+            Verb::Bench(args) => args.trace_path(),
             _ => None,
         }
     }

@@ -11,4 +11,5 @@ mod model_store;
 mod run_chat;
 mod run_sight;
 mod server;
+mod terminal;
 mod tidy;

@@ -2,6 +2,7 @@
 
 mod image;
 mod llm;
+mod preview;
 mod projector;
 mod prompt;
 mod stdout;
@@ -44,6 +45,7 @@ pub(crate) fn register_all(library: &mut NodeLibrary) -> Result<(), SpecError> {
     library.register(vision_encoder::spec(), vision_encoder::VisionEncoder::new)?;
     library.register(projector::spec(), projector::Projector::new)?;
     library.register(llm::spec(), llm::Llm::new)?;
+    library.register(preview::spec(), preview::Preview::new)?;
     library.register(stdout::spec(), stdout::Stdout::new)?;
     library.register(text_sink::spec(), text_sink::TextSink::new)
 }

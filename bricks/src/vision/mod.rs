@@ -56,6 +56,7 @@ mod preprocess;
 mod projector;
 mod resample;
 mod slot;
+mod thumbnail;
 
 pub use config::{Activation, VisionConfig};
 pub use digest::PictureDigest;
@@ -67,3 +68,4 @@ pub use layout::{RowLayout, Span};
 pub use picture::{Picture, PictureLimits};
 pub use preprocess::{Framing, Pixels, Preprocess};
 pub use projector::{Projection, Projector};
+pub use thumbnail::Thumbnail;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -27,9 +28,10 @@ impl Default for PictureLimits {
     }
 }
 
-/// A picture: rows of RGB pixels from the top, a byte a channel.
+/// A picture: rows of RGB pixels from the top, a byte a channel, and what a person calls it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
+    name: Arc<str>,
     width: usize,
     height: usize,
     rgb: Vec<u8>,
@@ -71,7 +73,8 @@ impl Picture {
         upright.apply_orientation(orientation);
         let upright = upright.into_rgb8();
         let (width, height) = (upright.width() as usize, upright.height() as usize);
-        Ok(Picture::of_pixels(width, height, upright.into_raw()))
+        let name = Path::new(file).file_name().map_or(file.into(), |name| name.to_string_lossy());
+        Ok(Picture::of_pixels(width, height, upright.into_raw()).named(&*name))
     }
 
     /// A picture of pixels that are there already, `[height, width, 3]`; nothing where the length is another or there
@@ -84,7 +87,18 @@ impl Picture {
     /// Takes the digest here, in the job that makes the picture, so that nobody who only passes it on has to.
     fn of_pixels(width: usize, height: usize, rgb: Vec<u8>) -> Picture {
         let digest = PictureDigest::of_rgb(width, height, &rgb);
-        Picture { width, height, rgb, digest }
+        Picture { name: "".into(), width, height, rgb, digest }
+    }
+
+    /// The same picture under another name: what a camera or a painter of scenes calls it.
+    #[must_use]
+    pub fn named(self, name: impl Into<Arc<str>>) -> Picture {
+        Picture { name: name.into(), ..self }
+    }
+
+    /// What a person calls it: the name of its file; empty where nobody gave it one.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Pixels of a row; never zero.
@@ -173,9 +187,10 @@ mod tests {
     #[test]
     fn each_format_is_read_whatever_the_file_is_called() {
         for format in FORMATS {
-            let picture = Picture::decode("a.txt", &encoded(format, 20, 13), &PictureLimits::default());
+            let picture = Picture::decode("in/a.txt", &encoded(format, 20, 13), &PictureLimits::default());
             let picture = picture.unwrap_or_else(|error| panic!("{format:?}: {error}"));
             assert_eq!((picture.width(), picture.height(), picture.rgb().len()), (20, 13, 780), "{format:?}");
+            assert_eq!(picture.name(), "a.txt");
             let blue = picture.rgb()[2];
             assert!(blue.abs_diff(90) < 24, "{format:?}: blue is {blue}");
         }

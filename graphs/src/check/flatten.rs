@@ -7,7 +7,7 @@ use crate::{
     findings::Findings,
     source::Sources,
     suggest,
-    tree::{self, LONGEST_FILE, Word},
+    tree::{self, LONGEST_FILE, Origin, Word},
 };
 
 /// Most files of a graph.
@@ -166,16 +166,19 @@ impl Walk<'_> {
                     }
                     _ => None,
                 };
-                self.findings.push(
-                    Diagnostic::error(Code::Include, format!("cannot include {path}: {error}"))
-                        .label(place, "this file")
-                        .maybe_help(help),
-                );
+                let mut told = Diagnostic::error(Code::Include, format!("cannot include {path}: {error}"))
+                    .label(place, "this file")
+                    .maybe_help(help);
+                if let Some(Origin { param, span }) = &include.chosen_by {
+                    told = told.label(*span, format!("value of parameter `{param}`"));
+                }
+                self.findings.push(told);
                 return None;
             }
         };
         self.chain.push(normal(&path));
-        let read = self.file(Source::new(path, text), &Given::Include(&include.params), scope);
+        let given = Given::Include { params: &include.params, chosen: include.chosen_by.is_some() };
+        let read = self.file(Source::new(path, text), &given, scope);
         self.chain.pop();
         read
     }

@@ -5,7 +5,7 @@ use crate::{
     names,
     source::Span,
     suggest,
-    tree::{Body, Shape, Tree, Word},
+    tree::{Body, Origin, Shape, Tree, Word},
 };
 
 const SHAPE: &str = "an include is Include(file: \"voice.ron\", as: \"voice\", params: { \"device\": \"hw:1\" })";
@@ -14,6 +14,8 @@ const SHAPE: &str = "an include is Include(file: \"voice.ron\", as: \"voice\", p
 #[derive(Debug)]
 pub(crate) struct IncludeDecl {
     pub(crate) file: Word,
+    /// The parameter that chooses among files beside each other, as in `file: "sources/${source}.ron"`.
+    pub(crate) chosen_by: Option<Origin>,
     /// The name that its nodes get in front: `voice` makes `voice.mic`.
     pub(crate) alias: Word,
     pub(crate) params: Vec<(Word, Tree)>,
@@ -30,7 +32,7 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
             return None;
         }
     };
-    let (mut file, mut alias, mut params) = (None, None, Vec::new());
+    let (mut file, mut alias, mut chosen_by, mut params) = (None, None, None, Vec::new());
     let mut seen: Vec<&Word> = Vec::new();
     let mut misspelt = false;
     for (name, value) in fields {
@@ -41,8 +43,13 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
         seen.push(name);
         match name.text.as_str() {
             "file" | "as" => match &value.shape {
-                Shape::Text(text) => {
-                    let slot = if name.text == "file" { &mut file } else { &mut alias };
+                Shape::Text(text) | Shape::Untyped(text) => {
+                    let slot = if name.text == "file" {
+                        chosen_by = value.origin.clone();
+                        &mut file
+                    } else {
+                        &mut alias
+                    };
                     *slot = Some(Word { text: text.clone(), span: value.span });
                 }
                 _ => findings.push(Diagnostic::wrong_type(&format!("`{}`", name.text), value, "a text in quotes")),
@@ -77,5 +84,5 @@ pub(super) fn read(tree: &Tree, findings: &mut Findings) -> Option<IncludeDecl> 
         );
         return None;
     }
-    Some(IncludeDecl { file, alias, params, span: tree.span })
+    Some(IncludeDecl { file, chosen_by, alias, params, span: tree.span })
 }

@@ -13,8 +13,9 @@ use crate::{
 pub(crate) enum Given<'a> {
     /// `--set NAME=VALUE`, as text.
     CommandLine(&'a [(String, String)]),
-    /// `Include(params: {…})`.
-    Include(&'a [(Word, Tree)]),
+    /// `Include(params: {…})`. A file that a parameter has chosen among others takes what all of them take, so that it
+    /// may leave some of it unused.
+    Include { params: &'a [(Word, Tree)], chosen: bool },
 }
 
 struct Param {
@@ -67,8 +68,8 @@ impl Params {
                     self.set(&name, value, file, findings);
                 }
             }
-            Given::Include(settings) => {
-                for (name, value) in *settings {
+            Given::Include { params, .. } => {
+                for (name, value) in *params {
                     self.set(name, value.clone(), file, findings);
                 }
             }

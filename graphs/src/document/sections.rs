@@ -89,7 +89,9 @@ pub(crate) fn read(tree: Tree, given: &Given<'_>, sources: &mut Sources, finding
             params.fill(tree, findings);
         }
     }
-    params.report_unused(findings);
+    if !matches!(given, Given::Include { chosen: true, .. }) {
+        params.report_unused(findings);
+    }
     let [name, includes, _, nodes, edges, placement, restart, power] = sections;
     document.name = read_name(name, document.head, findings);
     if let Some((_, tree)) = includes {

@@ -3,8 +3,10 @@
 mod aligned;
 mod machine;
 mod mapped;
+mod process;
 pub mod tabm;
 
 pub use aligned::{AlignedBuffer, AllocationError};
 pub use machine::MachineMemory;
 pub use mapped::{MapError, MappedFile};
+pub use process::ProcessMemory;

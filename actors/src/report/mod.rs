@@ -1,9 +1,12 @@
 //! The report of a run: what was asked, what came of it, where it ran, what was dropped and decided.
 
+mod screen;
+mod table;
+
 use std::fmt;
 
 use indexmap::IndexMap;
-use nanomind_hal::tabm::PoolStats;
+use nanomind_hal::tabm::SlotPool;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::EdgeCounts;
@@ -45,6 +48,8 @@ pub struct RunReport {
     pub pools: Vec<PoolReport>,
     /// Accelerators of the machine.
     pub accelerators: Vec<AcceleratorReport>,
+    /// What the run took of the machine's memory.
+    pub memory: MemoryReport,
     /// Decisions of the governor.
     pub decisions: Vec<DecisionRecord>,
     /// Energy of the whole run.
@@ -80,6 +85,18 @@ pub struct NodeReport {
     pub answers: Vec<AnswerReport>,
     /// Energy of this node alone.
     pub energy: Energy,
+}
+
+impl NodeReport {
+    /// How long its jobs ran, and how long they waited for an accelerator before, in milliseconds.
+    pub fn job_ms(&self) -> (f64, f64) {
+        self.ran_on.iter().fold((0.0, 0.0), |(run, wait), place| (run + place.run_ms, wait + place.wait_ms))
+    }
+
+    /// Tokens that its jobs worked on.
+    pub fn tokens(&self) -> u64 {
+        self.ran_on.iter().map(|place| place.tokens).sum()
+    }
 }
 
 /// How a node fared under its supervisor.
@@ -168,14 +185,20 @@ pub struct PoolReport {
     pub copied_bytes: u64,
     /// Slots of the pool, made once.
     pub slots: u64,
+    /// Bytes of all its slots.
+    pub bytes: u64,
     /// Slots that were free at the end: all of them, unless somebody still reads.
     pub free: u64,
 }
 
 impl PoolReport {
-    pub(crate) fn new(pool: String, stats: PoolStats) -> PoolReport {
+    pub(crate) fn new(name: String, pool: &SlotPool) -> PoolReport {
+        let stats = pool.stats();
+        // A pool that was made has slots of a size.
+        let slot_bytes = pool.geometry().slot_bytes().unwrap_or(0);
         PoolReport {
-            pool,
+            pool: name,
+            bytes: (slot_bytes * pool.geometry().slots) as u64,
             acquired: stats.acquired,
             published: stats.published,
             copied_bytes: stats.copied_bytes,
@@ -183,6 +206,20 @@ impl PoolReport {
             free: stats.free as u64,
         }
     }
+}
+
+/// What a run took of the machine's memory, in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// Packed weights of all models; what nodes share is counted once.
+    pub weights: u64,
+    /// Positions of KV caches that were written at most, of all language nodes together.
+    pub kv_cache: u64,
+    /// Slots of all pools.
+    pub slots: u64,
+    /// The most that the process ever had resident, code and mapped files included; nothing where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peak_resident: Option<u64>,
 }
 
 /// What an accelerator did.
@@ -234,62 +271,13 @@ impl RunReport {
         self.nodes.iter().any(|node| node.outcome.failed)
     }
 
+    /// Embedding bytes that were moved without arithmetic, in all pools together.
+    pub fn copied_bytes(&self) -> u64 {
+        self.pools.iter().map(|pool| pool.copied_bytes).sum()
+    }
+
     /// All answers with the node that gave them.
     pub fn answers(&self) -> impl Iterator<Item = (&str, &AnswerReport)> {
         self.nodes.iter().flat_map(|node| node.answers.iter().map(|answer| (node.node.as_str(), answer)))
     }
-}
-
-/// The short form, for a person at the end of a run: a line for each answer or two, and whatever was out of the ordinary.
-impl fmt::Display for RunReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (node, answer) in self.answers() {
-            let first = self.first_outputs.iter().find(|first| first.request == answer.request);
-            write_answer(f, node, answer, first.map_or(answer.first_token_ms, |first| first.after_ms))?;
-        }
-        for node in &self.nodes {
-            write_node(f, node)?;
-        }
-        for edge in self.edges.iter().filter(|edge| edge.counts.dropped + edge.counts.cancelled > 0) {
-            let EdgeCounts { packets, dropped, cancelled, .. } = edge.counts;
-            writeln!(f, "{}: {packets} packets, {dropped} dropped, {cancelled} cancelled", edge.edge)?;
-        }
-        for record in &self.decisions {
-            writeln!(f, "decision {}: {}", record.number, record.decision)?;
-        }
-        let RequestCounts { minted, answered, failed, cancelled, dropped } = self.requests;
-        if answered != minted {
-            let open = minted.saturating_sub(answered + failed + cancelled + dropped);
-            write!(f, "{minted} requests: {answered} answered, {failed} failed, {cancelled} cancelled, ")?;
-            writeln!(f, "{dropped} dropped, {open} unfinished")?;
-        }
-        write!(f, "{:.1} s, {}", self.seconds, self.energy)
-    }
-}
-
-fn write_answer(f: &mut fmt::Formatter<'_>, node: &str, answer: &AnswerReport, first_ms: f64) -> fmt::Result {
-    write!(f, "{node}: first token after {first_ms:.0} ms; {} prompt tokens", answer.prompt_tokens)?;
-    if answer.cached_tokens > 0 {
-        write!(f, " ({} from the cache)", answer.cached_tokens)?;
-    }
-    write!(f, " at {:.0} tokens/s, ", answer.prefill_tokens_per_s)?;
-    write!(f, "{} generated at {:.1} tokens/s", answer.generated_tokens, answer.decode_tokens_per_s)?;
-    let places: Vec<String> = answer.generated_on.iter().map(|(place, tokens)| format!("{place} {tokens}")).collect();
-    write!(f, " on {}", places.join(", "))?;
-    if answer.moves > 0 {
-        write!(f, ", moved {} times", answer.moves)?;
-    }
-    writeln!(f, " ({})", answer.finish)
-}
-
-fn write_node(f: &mut fmt::Formatter<'_>, node: &NodeReport) -> fmt::Result {
-    let NodeOutcome { end, failed, restarts, last_failure } = &node.outcome;
-    if *restarts > 0 {
-        let why = last_failure.as_deref().unwrap_or("it ended");
-        writeln!(f, "{}: restarted {restarts} times ({why})", node.node)?;
-    }
-    if *failed {
-        writeln!(f, "{}: {end}", node.node)?;
-    }
-    Ok(())
 }

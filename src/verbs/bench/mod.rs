@@ -1,5 +1,6 @@
-//! `nanomind bench`: speed of prefill and decode, with the workloads and field names of `llama-bench`.
-use std::{num::NonZeroUsize, sync::Arc};
+//! `nanomind bench`: speed of prefill and decode, with the workloads and field names of `llama-bench`; of a whole pipeline
+//! with `bench pipeline`.
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nanomind::{
@@ -21,9 +22,15 @@ use crate::{
     output::{self, FormatArgs, Table},
 };
 
+mod pipeline;
+
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    topic: Option<Topic>,
+
     /// The model: a name from `nanomind list`, or a GGUF file
     #[arg(short, long, default_value = "smollm2-135m", env = "NANOMIND_MODEL")]
     model: String,
@@ -56,11 +63,31 @@ pub struct Args {
     format: FormatArgs,
 }
 
+/// What is measured besides a language model.
+#[derive(Debug, clap::Subcommand)]
+enum Topic {
+    /// Measure a stream of pictures with a standing question: all bricks on one accelerator, on two, and in llama.cpp
+    Pipeline(pipeline::Args),
+}
+
+impl Args {
+    /// Where the trace is to be written, for whoever sets up logging.
+    pub fn trace_path(&self) -> Option<&Path> {
+        match &self.topic {
+            Some(Topic::Pipeline(args)) => args.trace_path(),
+            None => None,
+        }
+    }
+}
+
 /// Measures and prints the results.
 ///
 /// # Errors
 /// Exit 65 for an unusable model; fails when a workload does not fit it.
 pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
+    if let Some(Topic::Pipeline(args)) = args.topic {
+        return pipeline::run(&args, globals);
+    }
     let workloads = workloads(&args);
     if workloads.is_empty() {
         return Err(Exit::usage("nothing to measure: both -p and -n are 0"));

@@ -1,0 +1,183 @@
+//! The report as a person reads it when a run ends: one screen, and nothing on it that was not measured.
+
+use std::fmt;
+
+use super::table::Table;
+use super::{AnswerReport, Energy, MemoryReport, NodeOutcome, NodeReport, RunReport};
+use crate::edge::EdgeCounts;
+use crate::request::RequestCounts;
+
+/// So many lines are shown of what may be without end: drops, decisions, failures.
+const LINES: usize = 3;
+
+impl fmt::Display for RunReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", bricks(self))?;
+        for node in self.nodes.iter().filter(|node| !node.answers.is_empty()) {
+            write_answers(f, self, node)?;
+        }
+        if !self.pools.is_empty() {
+            writeln!(f, "copied  {} bytes of embeddings ({})", self.copied_bytes(), by_pool(self))?;
+        }
+        writeln!(f, "memory  {}", memory(&self.memory))?;
+        write_lines(f, self.nodes.iter().filter_map(trouble))?;
+        let lossy = self.edges.iter().filter(|edge| edge.counts.dropped + edge.counts.cancelled > 0);
+        write_lines(
+            f,
+            lossy.map(|edge| {
+                let EdgeCounts { packets, dropped, cancelled, .. } = edge.counts;
+                format!("{}: {packets} packets, {dropped} dropped, {cancelled} cancelled", edge.edge)
+            }),
+        )?;
+        let decisions = self.decisions.iter().rev();
+        write_lines(f, decisions.map(|record| format!("decision {}: {}", record.number, record.decision)))?;
+        write!(f, "{}", ending(self))
+    }
+}
+
+/// What each node had accelerators do.
+fn bricks(report: &RunReport) -> Table {
+    let mut table = Table::new(["BRICK", "ON", "JOBS", "COMPUTING", "WAITING", "TOKENS", "FROM CACHE", "ENERGY"]);
+    for node in report.nodes.iter().filter(|node| !node.ran_on.is_empty()) {
+        let places: Vec<&str> = node.ran_on.iter().map(|place| place.accelerator.as_str()).collect();
+        let (run, wait) = node.job_ms();
+        table.row([
+            node.node.clone(),
+            places.join(" "),
+            node.ran_on.iter().map(|place| place.jobs).sum::<u64>().to_string(),
+            time(run),
+            time(wait),
+            some(node.tokens()),
+            from_cache(node),
+            energy(node.energy).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// What a node found in its cache: tokens of a language node, whole inputs of any other.
+fn from_cache(node: &NodeReport) -> String {
+    let tokens: u64 = node.answers.iter().map(|answer| answer.cached_tokens).sum();
+    match node.counters.get("cache_hits") {
+        Some(hits) => format!("{hits} {}", if *hits == 1 { "time" } else { "times" }),
+        None if tokens > 0 => format!("{tokens} tokens"),
+        None => String::new(),
+    }
+}
+
+/// Three lines about all answers of a language node.
+fn write_answers(f: &mut fmt::Formatter<'_>, report: &RunReport, node: &NodeReport) -> fmt::Result {
+    let answers = &node.answers;
+    let sum = |of: fn(&AnswerReport) -> u64| answers.iter().map(of).sum::<u64>();
+    let first = |answer: &AnswerReport| {
+        let shown = report.first_outputs.iter().find(|first| first.request == answer.request);
+        shown.map_or(answer.first_token_ms, |first| first.after_ms)
+    };
+    let mut firsts: Vec<f64> = answers.iter().map(first).collect();
+    firsts.sort_by(f64::total_cmp);
+    write!(f, "{:<7} first token after {}", node.node, time(firsts[firsts.len() / 2]))?;
+    match answers.as_slice() {
+        [_] => writeln!(f)?,
+        _ => writeln!(f, " ({} to {} in {} answers)", time(firsts[0]), time(firsts[firsts.len() - 1]), firsts.len())?,
+    }
+    let (generated, decode_ms) = (sum(|answer| answer.generated_tokens), answers.iter().map(|one| one.decode_ms).sum());
+    write!(f, "        {generated} tokens generated{}", rate(generated, decode_ms))?;
+    match answers.as_slice() {
+        [one] => writeln!(f, " ({})", one.finish)?,
+        _ => writeln!(f)?,
+    }
+    let (prompt, cached) = (sum(|answer| answer.prompt_tokens), sum(|answer| answer.cached_tokens));
+    let prefill_ms = answers.iter().map(|one| one.prefill_ms).sum();
+    write!(f, "        {prompt} prompt tokens")?;
+    if cached > 0 {
+        write!(f, ", {cached} of them from the cache")?;
+    }
+    if prompt > cached {
+        write!(f, ", read{}", rate(prompt - cached, prefill_ms))?;
+    }
+    let moves = sum(|answer| answer.moves);
+    if moves > 0 { writeln!(f, ", moved {moves} times meanwhile") } else { writeln!(f) }
+}
+
+fn by_pool(report: &RunReport) -> String {
+    let pools: Vec<String> = report.pools.iter().map(|pool| format!("{} {}", pool.pool, pool.copied_bytes)).collect();
+    pools.join(", ")
+}
+
+fn memory(memory: &MemoryReport) -> String {
+    let parts = [("weights", memory.weights), ("KV cache", memory.kv_cache), ("slots", memory.slots)];
+    let parts = parts.into_iter().filter(|(_, bytes)| *bytes > 0);
+    let parts: Vec<String> = parts.map(|(what, bytes)| format!("{what} {}", megabytes(bytes))).collect();
+    match memory.peak_resident {
+        Some(peak) if parts.is_empty() => format!("process peak {}", megabytes(peak)),
+        Some(peak) => format!("{}; process peak {}", parts.join(", "), megabytes(peak)),
+        None => parts.join(", "),
+    }
+}
+
+/// What was out of the ordinary with a node.
+fn trouble(node: &NodeReport) -> Option<String> {
+    let NodeOutcome { end, failed, restarts, last_failure } = &node.outcome;
+    let why = || last_failure.as_deref().unwrap_or("it ended");
+    match (*failed, *restarts) {
+        (true, 0) => Some(format!("{}: {end}", node.node)),
+        (true, restarts) => Some(format!("{}: restarted {restarts} times, then {end}", node.node)),
+        (false, 0) => None,
+        (false, restarts) => Some(format!("{}: restarted {restarts} times ({})", node.node, why())),
+    }
+}
+
+/// The first lines, and how many there are besides.
+fn write_lines(f: &mut fmt::Formatter<'_>, lines: impl Iterator<Item = String>) -> fmt::Result {
+    let mut more = 0u64;
+    for (at, line) in lines.enumerate() {
+        if at < LINES { writeln!(f, "{line}")? } else { more += 1 }
+    }
+    if more > 0 { writeln!(f, "… and {more} more of this kind (--report has all)") } else { Ok(()) }
+}
+
+/// The last line: how long, how much energy, and what became of the requests.
+fn ending(report: &RunReport) -> String {
+    let RequestCounts { minted, answered, failed, cancelled, dropped } = report.requests;
+    let mut text = format!("{:.2} s, {answered} of {minted} requests answered", report.seconds);
+    let unfinished = minted.saturating_sub(answered + failed + cancelled + dropped);
+    for (count, what) in
+        [(failed, "failed"), (cancelled, "cancelled"), (dropped, "dropped"), (unfinished, "unfinished")]
+    {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    match energy(report.energy) {
+        Some(energy) => format!("{text}, {energy}"),
+        None => text,
+    }
+}
+
+/// Joules, and where the figure comes from; nothing where nothing was measured.
+fn energy(energy: Energy) -> Option<String> {
+    (energy != Energy::Unmeasured).then(|| energy.to_string())
+}
+
+fn some(count: u64) -> String {
+    if count > 0 { count.to_string() } else { String::new() }
+}
+
+fn rate(tokens: u64, ms: f64) -> String {
+    if ms > 0.0 { format!(" at {:.1} tokens/s", tokens as f64 * 1e3 / ms) } else { String::new() }
+}
+
+fn time(ms: f64) -> String {
+    match ms {
+        ms if ms < 99.95 => format!("{ms:.1} ms"),
+        ms if ms < 9_999.5 => format!("{ms:.0} ms"),
+        ms => format!("{:.1} s", ms / 1e3),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests;
