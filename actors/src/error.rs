@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nanomind_graphs::FieldError;
+use nanomind_hal::camera::CameraError;
 use nanomind_hal::{AcceleratorId, JobError};
 
 use crate::edge::EdgeClosed;
@@ -36,6 +37,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The camera gives no frames.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
     /// The node submits jobs but its kind declares no accelerator to run on.
     #[error("node `{node}` submits a job but no accelerator is assigned to it: its specification lacks `runs_on`")]
     NoAccelerator {
@@ -70,6 +74,7 @@ impl NodeError {
                 | NodeError::NoAccelerator { .. }
                 | NodeError::UnknownAccelerator { .. }
                 | NodeError::EmptyInput { .. }
+                | NodeError::Camera(_)
         )
     }
 

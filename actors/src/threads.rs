@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Calls `wait` on a thread of its own and waits for its result without holding up the control thread.
 pub(crate) async fn call<T: Send + 'static>(
@@ -66,6 +66,36 @@ impl Writer {
             // An error means that the thread is gone, and the text with it.
             let _ = written.recv();
         }
+    }
+}
+
+/// What a [`Worker`] does next.
+type Call = Box<dyn FnOnce() + Send>;
+
+/// Makes calls that wait, one after another on one thread of its own.
+pub(crate) struct Worker {
+    calls: mpsc::Sender<Call>,
+}
+
+impl Worker {
+    /// Starts the thread, which ends when this is dropped and its last call has returned.
+    pub(crate) fn start(name: &str) -> io::Result<Worker> {
+        let (calls, mut called) = mpsc::channel::<Call>(1);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while let Some(call) = called.blocking_recv() {
+                call();
+            }
+        })?;
+        Ok(Worker { calls })
+    }
+
+    /// Calls `wait` on the thread, after the calls before it. If nobody waits for its result any more, that is dropped on
+    /// the thread. Fails when a call has panicked.
+    pub(crate) async fn call<T: Send + 'static>(&self, wait: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let call = Box::new(move || drop(sender.send(wait())));
+        self.calls.send(call).await.map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())
     }
 }
 

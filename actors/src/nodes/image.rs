@@ -1,20 +1,14 @@
 //! `Image`: a sensor that reads a picture from a file, once, or anew for each question that is asked about it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_bricks::vision::{Picture, PictureError, PictureLimits};
 use nanomind_graphs::{FieldSpec, NodeSpec, PlannedNode, PortSpec, PortType};
-use nanomind_hal::{AcceleratorKind, JobClass, JobCost, Phase};
+use nanomind_hal::AcceleratorKind;
 
+use super::picture_show::show_file;
 use crate::error::NodeError;
-use crate::jobs::JobSpec;
 use crate::node::{Node, NodeContext};
-use crate::packet::Packet;
-use crate::request::Request;
 
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::sensor(
@@ -38,43 +32,18 @@ impl Image {
     pub(super) fn new(plan: &PlannedNode) -> Result<Image, NodeError> {
         Ok(Image { path: plan.path("path")?.to_owned() })
     }
-
-    /// Reads the file on a thread that waits for it, decodes it in a job, and sends the picture or refuses the request.
-    async fn show(&self, context: &NodeContext, request: Request) -> Result<(), NodeError> {
-        let (path, limits) = (self.path.clone(), PictureLimits::default());
-        let file = path.display().to_string();
-        let bytes = match crate::threads::call("picture", move || read(&path, limits.file_bytes)).await {
-            Ok(bytes) => bytes,
-            Err(source) => return context.refuse(request, PictureError::Unreadable { file, source }).await,
-        };
-        // What decoding costs is not known before it is done.
-        let (phase, class, cost) = (Phase::Load, JobClass::Vision, JobCost::default());
-        let spec = JobSpec { phase, tokens: 0, class, cost, request: Some(request.id) };
-        let decoded = context.jobs().run(spec, move |_| Picture::decode(&file, &bytes, &limits)).await?;
-        match decoded.value {
-            Ok(picture) => context.send("image", Packet::image(request, Arc::new(picture))).await,
-            Err(error) => context.refuse(request, error).await,
-        }
-    }
-}
-
-/// The bytes of a file, and one beyond `limit` where it is longer.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Node for Image {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
             if !context.has_input("question") {
-                return self.show(&context, context.requests().mint()).await;
+                return show_file(&context, context.requests().mint(), self.path).await;
             }
             while let Some(firing) = context.next().await {
                 // A question that comes in pieces is about one picture.
                 if firing.packet.last {
-                    self.show(&context, firing.packet.request()).await?;
+                    show_file(&context, firing.packet.request(), self.path.clone()).await?;
                 }
             }
             Ok(())

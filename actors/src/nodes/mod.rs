@@ -1,10 +1,14 @@
 //! The node kinds that come with nanomind, each with its specification beside its implementation.
 
+mod camera;
 mod image;
+mod image_folder;
 mod llm;
+mod picture_show;
 mod preview;
 mod projector;
 mod prompt;
+mod scene_camera;
 mod stdout;
 mod text_file;
 mod text_sink;
@@ -41,6 +45,9 @@ pub(crate) fn register_all(library: &mut NodeLibrary) -> Result<(), SpecError> {
     library.register(timer::spec(), timer::Timer::new)?;
     library.register(text_file::spec(), text_file::TextFile::new)?;
     library.register(image::spec(), image::Image::new)?;
+    library.register(image_folder::spec(), image_folder::ImageFolder::new)?;
+    library.register(camera::spec(), camera::Camera::new)?;
+    library.register(scene_camera::spec(), scene_camera::SceneCameraNode::new)?;
     library.register(token_embedding::spec(), token_embedding::TokenEmbedding::new)?;
     library.register(vision_encoder::spec(), vision_encoder::VisionEncoder::new)?;
     library.register(projector::spec(), projector::Projector::new)?;

@@ -10,7 +10,8 @@ use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
 use crate::packet::{Event, Packet};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest time between two things that a sensor sends.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::sensor("Timer", "Ticks at a steady pace; each tick is a request of its own.")

@@ -61,6 +61,22 @@ pub enum PictureError {
         /// Bytes of the file.
         found: usize,
     },
+    /// A camera's frame has another number of bytes than its size says.
+    #[error("{file}: expected {expected} bytes of {coding} for {width} by {height} pixels, found {found}")]
+    FrameLength {
+        /// The frame's name.
+        file: String,
+        /// How its pixels are coded.
+        coding: &'static str,
+        /// Pixels of a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Bytes that these take.
+        expected: usize,
+        /// Bytes that there are.
+        found: usize,
+    },
 }
 
 /// Why a picture could not be encoded or projected.

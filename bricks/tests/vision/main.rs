@@ -1,6 +1,7 @@
 //! Pictures and vision encoders through their public face: against HF transformers, and against themselves.
 #![allow(clippy::unwrap_used)]
 
+mod drawn;
 mod fixture;
 mod hostile;
 mod invariance;

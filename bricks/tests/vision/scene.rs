@@ -28,15 +28,20 @@ fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "examples", "models", "scene", name].iter().collect()
 }
 
-fn gguf(name: &str) -> Arc<Gguf> {
+pub(super) fn gguf(name: &str) -> Arc<Gguf> {
     Arc::new(Gguf::open(path(name)).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// The picture's rows in a slot of `pool`.
-fn look(lane: &Lane, encoding: &mut Encoding, projector: &Projector, pool: &SlotPool, picture: &str) -> SlotReader {
-    let picture = Picture::open(path(picture), &PictureLimits::default()).unwrap_or_else(|error| panic!("{error}"));
+pub(super) fn look(
+    lane: &Lane,
+    encoding: &mut Encoding,
+    projector: &Projector,
+    pool: &SlotPool,
+    picture: &Picture,
+) -> SlotReader {
     let config = encoding.encoder().config().clone();
-    encoding.begin(lane, &config.preprocess().apply(lane, &picture)).unwrap();
+    encoding.begin(lane, &config.preprocess().apply(lane, picture)).unwrap();
     while !encoding.is_complete() {
         encoding.advance(lane, 2);
     }
@@ -50,7 +55,7 @@ fn look(lane: &Lane, encoding: &mut Encoding, projector: &Projector, pool: &Slot
 }
 
 /// What the model says about the picture, greedily.
-fn answer(
+pub(super) fn answer(
     lane: &Lane,
     mind: &Arc<LanguageModel>,
     tokenizer: &Arc<Tokenizer>,
@@ -89,7 +94,9 @@ fn the_shipped_model_answers_about_pictures_as_it_does_in_pytorch_and_no_embeddi
     let samples: Vec<Sample> = serde_json::from_slice(&std::fs::read(path("samples/samples.json")).unwrap()).unwrap();
     let (mut asked, mut differ) = (0, Vec::new());
     for Sample { file, questions } in samples {
-        let rows = look(&lane, &mut encoding, &projector, &pool, &format!("samples/{file}"));
+        let picture = Picture::open(path(&format!("samples/{file}")), &PictureLimits::default());
+        let picture = picture.unwrap_or_else(|error| panic!("{error}"));
+        let rows = look(&lane, &mut encoding, &projector, &pool, &picture);
         for Question { question, model } in questions {
             let answer = answer(&lane, &mind, &tokenizer, rows.clone(), &question);
             asked += 1;
