@@ -5,6 +5,7 @@
 //!
 //! - [`store`]: which models there are, where they lie on this machine, and how they get there
 //! - [`Gguf`]: a model file, mapped and checked; [`GgufWriter`] makes one
+//! - [`mod@convert`]: Hugging Face's model folders to such files
 //! - [`Tokenizer`] and [`StreamDecoder`]: text to tokens and back
 //! - [`ChatTemplate`]: messages to the text that a model was trained on
 //! - [`language`]: the forward pass, its key-value cache, and generation step by step
@@ -17,6 +18,7 @@
 
 mod chat;
 mod conversation;
+pub mod convert;
 mod gguf;
 pub mod language;
 mod loader;
@@ -28,7 +30,8 @@ pub mod vision;
 pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, Role};
 pub use conversation::{Conversation, ConversationError, ConversationOptions, OnFull, Shown};
 pub use gguf::{
-    Array, ArrayIter, Gguf, GgufError, GgufProblem, GgufWriter, TensorInfo, TensorType, Value, ValueType, WriteValue,
+    Array, ArrayIter, Gguf, GgufError, GgufProblem, GgufStream, GgufWriter, TensorInfo, TensorType, Value, ValueType,
+    WriteValue,
 };
 pub use sampler::{Sampler, Sampling, SamplingError};
 pub use tokenizer::{PreTokenizer, Special, StreamDecoder, TokenId, TokenKind, Tokenizer, TokenizerError};

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::error::GgufProblem;
 use super::parse::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
+use super::stream::GgufStream;
 use super::tensor::TensorType;
 use super::value::ValueType;
 
@@ -101,7 +103,8 @@ write_value_from! {
     i64 => I64, f64 => F64, &str => String, String => String,
 }
 
-/// Builds a GGUF file in memory. Nothing is checked: what a test hands in is what the file says.
+/// Builds a GGUF file, its tensors in memory or, with [`GgufWriter::declare`], written when the file is. What is handed
+/// in is what the file says: nothing else is checked.
 ///
 /// ```
 /// use nanomind_bricks::{Gguf, GgufWriter, TensorType};
@@ -128,7 +131,23 @@ struct WriteTensor {
     tensor_type: u32,
     dims: Vec<u64>,
     offset: Option<u64>,
-    data: Vec<u8>,
+    data: Data,
+}
+
+#[derive(Debug, Clone)]
+enum Data {
+    Here(Vec<u8>),
+    /// So many bytes, which a [`GgufStream`] is given.
+    Later(u64),
+}
+
+impl Data {
+    fn len(&self) -> u64 {
+        match self {
+            Data::Here(bytes) => bytes.len() as u64,
+            Data::Later(len) => *len,
+        }
+    }
 }
 
 impl GgufWriter {
@@ -174,30 +193,64 @@ impl GgufWriter {
         offset: Option<u64>,
         data: Vec<u8>,
     ) -> GgufWriter {
+        let data = Data::Here(data);
         self.tensors.push(WriteTensor { name: name.into(), tensor_type, dims: dims.to_vec(), offset, data });
         self
     }
 
-    /// The bytes of the file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.write_to(&mut bytes).expect("writing to a vector cannot fail");
-        bytes
+    /// Appends a tensor whose data is written when its turn comes: [`GgufWriter::stream`].
+    ///
+    /// # Errors
+    /// The type cannot have these dimensions.
+    pub fn declare(
+        mut self,
+        name: impl Into<String>,
+        tensor_type: TensorType,
+        dims: &[u64],
+    ) -> Result<GgufWriter, GgufProblem> {
+        let (name, data) = (name.into(), Data::Later(tensor_type.tensor_bytes(dims)?));
+        let tensor_type = tensor_type.number();
+        self.tensors.push(WriteTensor { name, tensor_type, dims: dims.to_vec(), offset: None, data });
+        Ok(self)
     }
 
-    /// Writes the file.
-    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Writes all that comes before the data of the tensors, and then takes that data, tensor after tensor.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub fn stream<W: Write>(&self, mut out: W) -> io::Result<GgufStream<W>> {
         let mut header = Vec::new();
         self.write_header(&mut header)?;
         out.write_all(&header)?;
         if !self.tensors.is_empty() {
-            self.write_padding(out, header.len())?;
+            self.write_padding(&mut out, header.len() as u64)?;
         }
+        let lens = self.tensors.iter().map(|tensor| tensor.data.len()).collect();
+        Ok(GgufStream::new(out, lens, u64::from(self.alignment)))
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Panics
+    /// The data of a tensor is to come later.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes).expect("a vector takes all that is there");
+        bytes
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// `out` cannot be written, or the data of a tensor is to come later.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut stream = self.stream(out)?;
         for tensor in &self.tensors {
-            out.write_all(&tensor.data)?;
-            self.write_padding(out, tensor.data.len())?;
+            if let Data::Here(bytes) = &tensor.data {
+                stream.write(bytes)?;
+            }
         }
-        Ok(())
+        stream.finish().map(drop)
     }
 
     fn write_header(&self, out: &mut Vec<u8>) -> io::Result<()> {
@@ -219,14 +272,14 @@ impl GgufWriter {
             }
             out.write_all(&tensor.tensor_type.to_le_bytes())?;
             out.write_all(&tensor.offset.unwrap_or(next).to_le_bytes())?;
-            next += (tensor.data.len() as u64).next_multiple_of(u64::from(self.alignment));
+            next += tensor.data.len().next_multiple_of(u64::from(self.alignment));
         }
         Ok(())
     }
 
-    fn write_padding(&self, out: &mut impl Write, len: usize) -> io::Result<()> {
-        let padded = len.next_multiple_of(self.alignment as usize);
-        out.write_all(&vec![0; padded - len])
+    fn write_padding(&self, out: &mut impl Write, len: u64) -> io::Result<()> {
+        let padding = len.next_multiple_of(u64::from(self.alignment)) - len;
+        out.write_all(&vec![0; padding as usize])
     }
 }
 

@@ -22,6 +22,7 @@ pub use special::Special;
 pub use stream::StreamDecoder;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::TokenKind;
+pub(crate) use vocabulary::ends_by_its_text;
 
 /// The number of a token: an index into the vocabulary, the embedding rows and the logits.
 pub type TokenId = u32;

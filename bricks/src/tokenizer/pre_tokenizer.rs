@@ -49,6 +49,24 @@ const LLAMA_BPE: &str = words!(r"\p{N}{1,3}");
 const QWEN2: &str = words!(r"\p{N}");
 
 impl PreTokenizer {
+    /// Every kind of words.
+    pub(crate) const ALL: [PreTokenizer; 4] =
+        [PreTokenizer::Gpt2, PreTokenizer::SmolLm, PreTokenizer::LlamaBpe, PreTokenizer::Qwen2];
+
+    /// The name that is written: the first of [`NAMES`].
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.iter().find(|entry| entry.1 == self).map_or("default", |entry| entry.0)
+    }
+
+    /// The expression that cuts text, where it is not GPT-2's own.
+    pub(crate) fn regex(self) -> Option<&'static str> {
+        match self {
+            PreTokenizer::Gpt2 | PreTokenizer::SmolLm => None,
+            PreTokenizer::LlamaBpe => Some(LLAMA_BPE),
+            PreTokenizer::Qwen2 => Some(QWEN2),
+        }
+    }
+
     pub(super) fn from_name(name: &str) -> Option<PreTokenizer> {
         NAMES.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
     }
@@ -59,7 +77,7 @@ impl PreTokenizer {
     }
 
     /// Whether a word that is a token is taken whole, whatever its merges.
-    pub(super) fn takes_words_whole(self) -> bool {
+    pub(crate) fn takes_words_whole(self) -> bool {
         self == PreTokenizer::LlamaBpe
     }
 

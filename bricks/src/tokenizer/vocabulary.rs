@@ -177,6 +177,11 @@ const END_TEXTS: [&str; 12] = [
     "[EOS]",
 ];
 
+/// Whether a token of this text ends an answer, whatever else the file says.
+pub(crate) fn ends_by_its_text(text: &str) -> bool {
+    END_TEXTS.contains(&text)
+}
+
 impl Roles {
     pub(super) fn read(gguf: &Gguf, tokens: &Tokens<'_>, defaults: &Roles) -> Result<Roles, TokenizerError> {
         let read = |name: &str, default: Option<TokenId>| -> Result<Option<TokenId>, TokenizerError> {
