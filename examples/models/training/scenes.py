@@ -44,6 +44,12 @@ def held_out(colour, kind, index):
     return (COLOUR_NAMES.index(colour) * 7 + index * 3 + kind) % 10 == 4
 
 
+# What is never trained, so that training can leave open what it does not show: {colour: shape}.
+NEVER = {c: s for c in COLOUR_NAMES for i, s in enumerate(SHAPES) if held_out(c, SHAPE, i)}
+# A square that is turned far enough is all but a diamond.
+LOOKALIKE = {"square": "diamond", "diamond": "square"}
+
+
 def article(phrase):
     return ("an " if phrase[0] in "aeiou" and not phrase.startswith(("one", "unicorn")) else "a ") + phrase
 
@@ -63,7 +69,7 @@ def join(items):
 
 
 def draw_object(rng, colours):
-    """One object without a place. `colours`: "seen" avoids held-out combinations, "unseen" uses only them, "any" both."""
+    """One object without a place. `colours`: "seen" and "taught" avoid held-out combinations, "unseen" uses only them, "any" both."""
     while True:
         u = rng.random()
         kind = DIGIT if u < 0.10 else WORD if u < 0.17 else THING if u > 0.42 else SHAPE
@@ -78,7 +84,10 @@ def draw_object(rng, colours):
 
 
 def draw_scene(rng, colours="seen", only=None):
-    """A list of objects with places in [0, 1] squared; later ones lie on top. `only`: keep to one kind (tests of naming)."""
+    """A list of objects with places in [0, 1] squared; later ones lie on top. `only`: keep to one kind (tests of naming).
+
+    "taught" scenes are "seen" ones without the pictures that would teach to tell a square from a diamond by its colour.
+    """
     count = rng.choice((1, 1, 2, 2, 3, 3, 4, 4, 5, 6)) if only is None else rng.randint(1, 4)
     objects = []
     for cell in sorted(rng.sample(range(9), count)):
@@ -95,6 +104,8 @@ def draw_scene(rng, colours="seen", only=None):
         y, x = divmod(cell, 3)
         jitter = (rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05))
         spin = rng.uniform(-0.15, 0.15) if o["kind"] == WORD else rng.uniform(-0.4, 0.4)
+        if colours == "taught" and o["kind"] == SHAPE and NEVER.get(o["colour"]) == LOOKALIKE.get(o["noun"], ""):
+            spin *= 0.4
         edge = radius * (1.1 if o["kind"] == WORD else 0.8) + 0.02      # little of an object is cut off by the frame
         x, y = (min(max((c + 0.5) / 3 + j, edge), 1 - edge) for c, j in zip((x, y), jitter))
         o.update(large=large, radius=radius, spin=spin, cell=cell, x=x, y=y)
@@ -269,12 +280,14 @@ ASK = dict(describe=describe, name=name, where=where, count=count, count_shapes=
            size=size, compare=compare, relation=relation, digits=digits, words=words)
 
 
-def questions(rng, objects, n):
-    """`n` triples of skill, question and answer, skills drawn by WEIGHTS."""
+def questions(rng, objects, n, taught=False):
+    """`n` triples of skill, question and answer, skills drawn by WEIGHTS. `taught`: none names a shape in a colour it never has in training."""
     out = []
     drawn = rng.choices(SKILLS, [WEIGHTS[s] for s in SKILLS], k=2 * n + 4)
     for skill in drawn:
         turn = ASK[skill](rng, objects)
+        while taught and turn and any(f"{c} {s}" in turn[0] for c, s in NEVER.items()):
+            turn = ASK[skill](rng, objects)
         if turn:
             out.append((skill, *turn))
         if len(out) == n:

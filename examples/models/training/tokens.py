@@ -51,6 +51,7 @@ class Encoder:
 
     def __init__(self, tokenizer):
         self.tokenizer, self.cache = tokenizer, {}
+        self.untaught = Untaught(self)
 
     def __call__(self, text):
         out = []
@@ -62,9 +63,34 @@ class Encoder:
         return out
 
 
+class Untaught:
+    """At each token of an answer, the one that training shows neither right nor wrong: "square" after "yellow" if yellow squares are held out.
+
+    A colour or shape that training lets pass there keeps the chance that other pairs give it, instead of being learnt to be impossible.
+    """
+
+    def __init__(self, encode):
+        one = lambda word: encode(f" {word}")[0]
+        self.colours, self.shapes = {one(c) for c in scenes.COLOUR_NAMES}, {one(s) for s in scenes.SHAPES}
+        self.shape_of = {one(c): one(s) for c, s in scenes.NEVER.items()}
+        self.colour_of = {s: c for c, s in self.shape_of.items()}
+
+    def __call__(self, skill, question, answer):
+        asked = lambda words: next((t for t in question if t in words and skill in ("colour", "shape")), None)
+        out = []
+        for token, before, after in zip(answer, [None, *answer], [*answer[1:], None]):
+            if token in self.shapes:
+                out.append(self.shape_of.get(before if before in self.colours else asked(self.colours), -1))
+            elif token in self.colours:
+                out.append(self.colour_of.get(after if after in self.shapes else asked(self.shapes), -1))
+            else:
+                out.append(-1)
+        return out
+
+
 def pack(rng, encode, turns, chat):
-    """Rows of ids, turn number (0 is padding), position, skill + 1 of answer tokens and loss weight, each TEXT long."""
-    ids, turn, position, skill, weight, kept = [], [], [], [], [], []
+    """Rows of ids, turn number (0 is padding), position, skill + 1 of answer tokens, loss weight and untaught token, each TEXT long."""
+    ids, turn, position, skill, weight, untaught, kept = [], [], [], [], [], [], []
     at = PREFIX + (rng.randrange(400) if chat and rng.random() < 0.3 else 0)
     for number, (name, question, answer) in enumerate(turns, 1):
         q, a = encode(question) + [ASSISTANT], encode(answer) + [END]
@@ -79,9 +105,10 @@ def pack(rng, encode, turns, chat):
         skill += [0] * len(q) + [scenes.SKILLS.index(name) + 1] * len(a)
         first = 4.0 if name in scenes.YES_NO else 1.5
         weight += [0.0] * len(q) + [first] + [1.0] * (len(a) - 1)
+        untaught += [-1] * len(q) + encode.untaught(name, q, a)
         kept.append((name, question, answer))
     fill = [0] * (TEXT - len(ids))
-    return ids + fill, turn + fill, position + [PREFIX] * len(fill), skill + fill, weight + fill, kept
+    return ids + fill, turn + fill, position + [PREFIX] * len(fill), skill + fill, weight + fill, untaught + [-1] * len(fill), kept
 
 
 def batch(seed, size, encode, colours="seen", only=None, chats=0.25):
@@ -91,12 +118,12 @@ def batch(seed, size, encode, colours="seen", only=None, chats=0.25):
     for _ in range(size):
         objects = scenes.draw_scene(rng, colours, only)
         chat = rng.random() < chats
-        *row, kept = pack(rng, encode, scenes.questions(rng, objects, 11), chat)
+        *row, kept = pack(rng, encode, scenes.questions(rng, objects, 11, taught=colours == "taught"), chat)
         rows.append(row)
         geometry.append(scenes.geometry(objects))
         chat_rows.append(chat)
         asked.append(kept)
-    ids, turn, position, skill, weight = (np.array(column) for column in zip(*rows))
+    ids, turn, position, skill, weight, untaught = (np.array(column) for column in zip(*rows))
     arrays = dict(ids=ids.astype(np.int16), turn=turn.astype(np.int8), position=position.astype(np.int16), skill=skill.astype(np.int8),
-                  weight=weight.astype(np.float16), chat=np.array(chat_rows), geometry=np.array(geometry, np.float32))
+                  weight=weight.astype(np.float16), untaught=untaught.astype(np.int16), chat=np.array(chat_rows), geometry=np.array(geometry, np.float32))
     return arrays, asked

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 
 import tokens
 from evaluate import accuracy
+from icons import NAMES, SHAPES
 from model import Config, SceneModel
 from muon import Muon
 from render import CLASSES, Renderer
-from scenes import COLOURS
+from scenes import COLOURS, SHAPE, THING, held_out
 
 SEED = 20261124
 
@@ -34,7 +35,7 @@ def produce(worker, workers, size, vocabulary, queue, start):
     encode = tokens.Encoder(Tokenizer.from_str(vocabulary))
     number = start + worker
     while True:
-        arrays, _ = tokens.batch(SEED * 1000 + number, size, encode)
+        arrays, _ = tokens.batch(SEED * 1000 + number, size, encode, "taught")
         queue.put({k: torch.from_numpy(v) for k, v in arrays.items()})
         number += workers
 
@@ -50,15 +51,33 @@ def split_parameters(model):
     return hidden, decayed, plain
 
 
-def seen_loss(seen, labels):
-    """Cross-entropy of class, colour (where there is one) and size under each quarter of a patch."""
+def untaught_classes(device):
+    """Which class [colour or none, class or background] is held out in which colour."""
+    out = torch.zeros(len(COLOURS) + 1, CLASSES + 1, dtype=torch.bool)
+    for number, colour in enumerate(COLOURS):
+        for kind, first, names in ((SHAPE, 0, SHAPES), (THING, CLASSES - len(NAMES), NAMES)):
+            for index in range(len(names)):
+                out[number, first + index] = held_out(colour, kind, index)
+    return out.to(device)
+
+
+def seen_loss(seen, labels, untaught):
+    """Cross-entropy of class, colour (where there is one) and size under each quarter of a patch; held-out pairs count neither way."""
     b, p, _, _ = seen.shape
     side = int(p ** 0.5)
     what, colour, size = (t.view(b, side, 2, side, 2).permute(0, 1, 3, 2, 4).reshape(b, p, 4) for t in labels)
     a, c, s = seen.float().split([CLASSES + 1, len(COLOURS), 2], -1)
+    a, c = a.masked_fill(untaught[colour], -1e4), c.masked_fill(untaught[:-1].T[what], -1e4)
     loss = F.cross_entropy(a.flatten(0, 2), what.flatten())
     loss = loss + 0.5 * F.cross_entropy(c.flatten(0, 2), colour.flatten(), ignore_index=-1)
     return loss + 0.5 * F.cross_entropy(s.flatten(0, 2), size.flatten(), ignore_index=-1)
+
+
+def answer_loss(logits, ids, weight, untaught):
+    """Weighted cross-entropy of the answers' tokens, in which a token that is untaught there counts neither way."""
+    logits, at = logits.float(), untaught.clamp_min(0)[..., None]
+    logits = logits.scatter(-1, at, logits.gather(-1, at).masked_fill((untaught >= 0)[..., None], -1e4))
+    return (F.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
 
 
 def rate(fraction, step):
@@ -142,7 +161,7 @@ def main():
         adam.load_state_dict(saved["adam"])
     say(parameters=sum(p.numel() for n, p in model.named_parameters() if not n.startswith("seen")), config=vars(c), device=str(device), batch=a.batch)
     forward = torch.compile(model, dynamic=False) if fast else model
-    draw = Renderer(a.atlas, device)
+    draw, untaught = Renderer(a.atlas, device), untaught_classes(device)
     if fast:
         import muon as muon_module
         draw.compose = torch.compile(draw.compose, dynamic=False)
@@ -163,8 +182,8 @@ def main():
         ids, weight = row["ids"].long(), row["weight"].float()
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             logits, seen = forward(image, ids, row["turn"], row["position"], row["chat"])
-        loss = (F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
-        extra = seen_loss(seen, labels)
+        loss = answer_loss(logits, ids, weight, row["untaught"].long())
+        extra = seen_loss(seen, labels, untaught)
         total = loss + max(0.05, 0.6 * (1 - 1.2 * fraction)) * extra
         muon.zero_grad()
         adam.zero_grad()
