@@ -125,3 +125,12 @@ pub fn bytes(bytes: u64) -> String {
         None => format!("{bytes} B"),
     }
 }
+
+/// A count for people: `134.5 M`.
+pub fn count(count: u64) -> String {
+    let units = [("G", 1e9), ("M", 1e6), ("k", 1e3)];
+    match units.into_iter().find(|(_, size)| count as f64 >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", count as f64 / size),
+        None => count.to_string(),
+    }
+}

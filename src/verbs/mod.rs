@@ -6,6 +6,7 @@ use nanomind::actors::trace::TraceFile;
 use crate::{exit::Exit, globals::Globals};
 
 mod bench;
+mod convert;
 mod doctor;
 mod graph;
 mod list;
@@ -31,6 +32,8 @@ pub enum Verb {
     Pull(pull::Args),
     /// List the models that nanomind knows and those on this machine
     List(list::Args),
+    /// Make GGUF files of a Hugging Face model folder
+    Convert(convert::Args),
     /// Show what a model file is: architecture, shapes, quantisation, memory needed
     Show(show::Args),
     /// Say what this machine offers, what is missing, and how to get it
@@ -63,6 +66,7 @@ impl Verb {
             Verb::Nodes(args) => nodes::run(args),
             Verb::Pull(args) => pull::run(args, globals),
             Verb::List(args) => list::run(args, globals),
+            Verb::Convert(args) => convert::run(args),
             Verb::Show(args) => show::run(args, globals),
             Verb::Doctor(args) => doctor::run(args, globals),
             Verb::Bench(args) => bench::run(args, globals),

@@ -63,7 +63,7 @@ fn text(card: &ModelCard, with_tensors: bool) -> String {
         fact("licence", licence.clone());
     }
     fact("architecture", card.architecture.clone());
-    fact("parameters", count(card.parameters));
+    fact("parameters", output::count(card.parameters));
     match &card.language {
         Some(shape) => shape_facts(shape, &mut fact),
         None => fact("language model", "none that runs here".into()),
@@ -101,7 +101,7 @@ fn quantisation(card: &ModelCard) -> Table {
         table.row([
             share.tensor_type.into(),
             share.tensors.to_string(),
-            count(share.parameters),
+            output::count(share.parameters),
             bytes(share.bytes),
             format!("{bits:.2}"),
         ]);
@@ -126,13 +126,4 @@ fn tensors(card: &ModelCard) -> Table {
         table.row([tensor.name.clone(), tensor.tensor_type.into(), dims.join(" × "), bytes(tensor.bytes)]);
     }
     table
-}
-
-/// A count for people: `134.5 M`.
-fn count(count: u64) -> String {
-    let units = [("G", 1e9), ("M", 1e6), ("k", 1e3)];
-    match units.into_iter().find(|(_, size)| count as f64 >= *size) {
-        Some((unit, size)) => format!("{:.1} {unit}", count as f64 / size),
-        None => count.to_string(),
-    }
 }

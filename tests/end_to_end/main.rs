@@ -4,6 +4,7 @@
 
 mod bench;
 mod command;
+mod convert;
 mod custom_node;
 mod doctor;
 mod graph_language;
