@@ -25,9 +25,11 @@ use crate::{
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  nanomind run graphs/library/chat.ron\n  \
+#[command(
+    after_help = "Examples:\n  nanomind run graphs/library/camera-assistant.ron\n  nanomind run graphs/library/chat.ron\n  \
     echo 'What is the capital of France?' | nanomind run graphs/library/chat.ron --set temperature=0\n\n\
-    Answers go to stdout, a short report to stderr. Ctrl-C finishes what is in flight, a second one stops at once.")]
+    Answers go to stdout, a short report to stderr. Ctrl-C finishes what is in flight, a second one stops at once."
+)]
 pub struct Args {
     #[command(flatten)]
     graph: GraphArgs,
@@ -67,7 +69,7 @@ impl Args {
 /// Runs the graph to its end.
 ///
 /// # Errors
-/// 65 for a graph or model file that is invalid, 69 for an accelerator that is missing, 2 for core groups that make no
+/// 65 for a graph or model file that is invalid, 69 for an accelerator or a camera that is missing, 2 for core groups that make no
 /// sense, 130 after Ctrl-C, 1 for a run that failed.
 pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<(), Exit> {
     let machine = Machine::detect(args.graph.cpu_groups.as_deref(), None).map_err(|error| match error {
@@ -134,6 +136,7 @@ fn finish(args: &Args, report: &RunReport) -> Result<(), Exit> {
     }
     match report.end {
         RunEnd::Drained | RunEnd::Stopped => Err(Exit::silent(Code::Interrupted)),
+        RunEnd::Failed if report.device_missing() => Err(Exit::silent(Code::DeviceMissing)),
         RunEnd::Failed => Err(Exit::silent(Code::Failed)),
         RunEnd::Finished if report.requests.failed > 0 => Err(Exit::silent(Code::Failed)),
         RunEnd::Finished => Ok(()),

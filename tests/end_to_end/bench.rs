@@ -1,4 +1,5 @@
-//! `nanomind bench` measures what it is asked to, and writes it with the field names of `llama-bench`.
+//! `nanomind bench` measures what it is asked to, and writes it with the field names of `llama-bench`; `bench pipeline`
+//! answers about every frame.
 use serde_json::Value;
 
 use crate::command::FreshMachine;
@@ -57,4 +58,87 @@ fn a_file_that_is_no_model_is_refused() {
     let machine = FreshMachine::new();
     machine.file("broken.gguf", "not a model");
     machine.run(["bench", "-m", "broken.gguf"]).exits(65).says("broken.gguf: ");
+}
+
+/// `bench pipeline` of the shipped model about few frames.
+fn pipeline(arguments: &[&str]) -> Vec<String> {
+    let scene = |name: &str| format!("{}/examples/models/scene/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (vision, model) = (scene("scene-mmproj.gguf"), scene("scene.gguf"));
+    let common = ["bench", "pipeline", "--vision", &vision, "--model", &model, "-f", "5", "--single", "2"];
+    common.iter().chain(arguments).map(|&argument| argument.to_owned()).collect()
+}
+
+#[test]
+fn a_pipeline_answers_every_frame_alike_wherever_its_bricks_run_and_they_work_side_by_side() {
+    let machine = FreshMachine::new();
+    let ran = machine.run(pipeline(&["-r", "1", "--format", "json", "--trace", "trace.json"])).exits(0);
+    let figures = ran.json();
+    assert_eq!((&figures["frames"], &figures["rounds"]), (&5.into(), &1.into()), "{figures:#}");
+    let variants = figures["variants"].as_array().unwrap();
+    let names: Vec<&str> = variants.iter().filter_map(|one| one["variant"].as_str()).collect();
+    assert_eq!(names, ["monolithic", "pipelined"]);
+    for one in variants {
+        assert_eq!(one["same_answers"], 1.0, "{one:#}");
+        for figure in ["frames_per_second", "first_token_ms", "tokens_per_second", "peak_resident"] {
+            assert!(one[figure].as_f64() > Some(0.0), "{figure} in {one:#}");
+        }
+    }
+    assert!(figures["pipelined_over_llama_cpp"].is_null(), "{figures:#}");
+
+    // While the mind reads and speaks about one frame, the eye is at work on a later one.
+    let trace: Value = serde_json::from_str(&std::fs::read_to_string(machine.path("trace.json")).unwrap()).unwrap();
+    let jobs = |node: &'static str| {
+        let events = trace.as_array().unwrap().iter().filter(move |event| event["args"]["node"] == node);
+        events.filter(|event| event["args"]["request"].is_u64()).map(|event| {
+            let (begin, length) = (event["ts"].as_f64().unwrap(), event["dur"].as_f64().unwrap());
+            (event["args"]["request"].as_u64().unwrap(), begin, begin + length)
+        })
+    };
+    let ahead = jobs("mind").filter(|(frame, begin, end)| {
+        jobs("eye").any(|(later, starts, stops)| later > *frame && starts < *end && *begin < stops)
+    });
+    assert!(ahead.count() > 0, "no job of the mind ran beside one of the eye for a later frame");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_peer_is_asked_about_each_frame_in_a_conversation_of_its_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let machine = FreshMachine::new();
+    // Speaks as llama-mtmd-cli does, echo and all.
+    let script = r#"#!/bin/sh
+printf 'commands:\n   /image <path>\n\n> '
+while read -r line; do
+    case "$line" in
+        /clear) images=0; printf 'Chat history cleared\n\n\n> ' ;;
+        /image*) images=$((images + 1)); printf '%s image loaded\n\n> ' "$line" ;;
+        *) printf '%s\n\n%s picture.\n\n> ' "$line" "$images" ;;
+    esac
+done
+"#;
+    let peer = machine.file("peer", script);
+    std::fs::set_permissions(&peer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let peer = peer.display().to_string();
+    let ran = machine.run(pipeline(&["-r", "1", "--llama-mtmd-cli", &peer, "--format", "json"])).exits(0);
+    let figures = ran.json();
+    let theirs = &figures["variants"][2];
+    assert_eq!((&theirs["variant"], &theirs["same_answers"]), (&"llama_cpp".into(), &0.0.into()), "{figures:#}");
+    assert!(theirs["peak_resident"].as_u64() > Some(0), "{theirs:#}");
+    assert!(figures["pipelined_over_llama_cpp"].as_f64() > Some(0.0), "{figures:#}");
+
+    let mute = machine.file("mute", "#!/bin/sh\nexit 3\n");
+    std::fs::set_permissions(&mute, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mute = mute.display().to_string();
+    let ran = machine.run(pipeline(&["-r", "1", "--llama-mtmd-cli", &mute])).exits(1);
+    ran.says("llama-mtmd-cli does not answer any more: it ended (exit status: 3)");
+    machine.run(pipeline(&["--llama-mtmd-cli", "absent"])).exits(1).says("cannot run absent");
+}
+
+#[test]
+fn too_few_pictures_are_counted_out() {
+    let machine = FreshMachine::new();
+    std::fs::create_dir(machine.path("few")).unwrap();
+    machine.file("few/one.png", "not even looked at");
+    let ran = machine.run(pipeline(&["--pictures", "few"])).exits(2);
+    ran.says("few: expected at least 9 pictures (2 to warm up), found 1").says("--frames");
 }

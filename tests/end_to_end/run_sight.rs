@@ -79,7 +79,7 @@ fn a_file_that_is_no_picture_is_named_with_what_was_found_and_the_exit_code_is_1
 fn a_source_that_does_not_exist_is_told_with_its_place_and_those_that_do() {
     let ran = FreshMachine::new().run(look(&["source=scnee"], &[])).exits(65);
     assert_eq!(ran.stdout, "");
-    let ran = ran.says("camera-assistant.ron:").says("sources/scnee.ron: there is no such file");
+    let ran = ran.says("camera-assistant.ron:").says("sources/scnee.ron: there is no such");
     let ran = ran.says("--set:1:8").says("value of parameter `source`").says("did you mean \"scene.ron\"?");
     ran.says("graph files there: camera.ron, folder.ron, image.ron, scene.ron").says("1 error, 0 warnings");
 }

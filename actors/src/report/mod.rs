@@ -106,6 +106,9 @@ pub struct NodeOutcome {
     pub end: String,
     /// Whether it stayed down after a failure.
     pub failed: bool,
+    /// Whether it failed for want of a device that the graph requires.
+    #[serde(default)]
+    pub device_missing: bool,
     /// How often it was restarted.
     pub restarts: u64,
     /// The last failure, restarted or not.
@@ -269,6 +272,11 @@ impl RunReport {
     /// Whether any node failed for good.
     pub fn failed(&self) -> bool {
         self.nodes.iter().any(|node| node.outcome.failed)
+    }
+
+    /// Whether any node failed for want of a device.
+    pub fn device_missing(&self) -> bool {
+        self.nodes.iter().any(|node| node.outcome.device_missing)
     }
 
     /// Embedding bytes that were moved without arithmetic, in all pools together.

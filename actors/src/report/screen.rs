@@ -117,7 +117,7 @@ fn memory(memory: &MemoryReport) -> String {
 
 /// What was out of the ordinary with a node.
 fn trouble(node: &NodeReport) -> Option<String> {
-    let NodeOutcome { end, failed, restarts, last_failure } = &node.outcome;
+    let NodeOutcome { end, failed, restarts, last_failure, .. } = &node.outcome;
     let why = || last_failure.as_deref().unwrap_or("it ended");
     match (*failed, *restarts) {
         (true, 0) => Some(format!("{}: {end}", node.node)),

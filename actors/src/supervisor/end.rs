@@ -3,6 +3,7 @@
 use std::fmt;
 
 use nanomind_hal::JobError;
+use nanomind_hal::camera::CameraError;
 
 use crate::error::NodeError;
 
@@ -29,6 +30,11 @@ impl NodeEnd {
             Err(NodeError::Job(JobError::Panicked { message, .. })) => NodeEnd::Panicked(message),
             Err(error) => NodeEnd::Failed(error),
         }
+    }
+
+    /// Whether a device that the node needs is not there.
+    pub fn is_for_want_of_a_device(&self) -> bool {
+        matches!(self, NodeEnd::Failed(NodeError::Camera(CameraError::NotFound { .. } | CameraError::Unplugged { .. })))
     }
 
     /// Whether requests in flight are lost with it.

@@ -34,6 +34,7 @@ struct Watched {
     restarts: Vec<Timestamp>,
     ended: Option<String>,
     failed: bool,
+    device_missing: bool,
     last_failure: Option<String>,
 }
 
@@ -50,7 +51,14 @@ impl Supervisor {
         clock: Clock,
         nodes: impl Iterator<Item = (Arc<str>, RestartPolicy)>,
     ) -> (Supervisor, watch::Receiver<usize>) {
-        let watched = |policy| Watched { policy, restarts: Vec::new(), ended: None, failed: false, last_failure: None };
+        let watched = |policy| Watched {
+            policy,
+            restarts: Vec::new(),
+            ended: None,
+            failed: false,
+            device_missing: false,
+            last_failure: None,
+        };
         let nodes: IndexMap<_, _> = nodes.map(|(node, policy)| (node, watched(policy))).collect();
         let (running, receiver) = watch::channel(nodes.len());
         (Supervisor { clock, nodes, running }, receiver)
@@ -78,6 +86,7 @@ impl Handler<NodeEnded> for Supervisor {
             }
             Verdict::Done | Verdict::GiveUp => {
                 node.failed = verdict == Verdict::GiveUp;
+                node.device_missing = node.failed && ended.end.is_for_want_of_a_device();
                 if node.ended.replace(ended.end.to_string()).is_none() {
                     self.running.send_modify(|running| *running = running.saturating_sub(1));
                 }
@@ -99,6 +108,7 @@ impl Handler<Outcomes> for Supervisor {
         let outcome = |node: &Watched| NodeOutcome {
             end: node.ended.clone().unwrap_or_else(|| "running".to_owned()),
             failed: node.failed,
+            device_missing: node.device_missing,
             restarts: node.restarts.len() as u64,
             last_failure: node.last_failure.clone(),
         };
