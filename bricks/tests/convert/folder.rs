@@ -307,9 +307,11 @@ pub(crate) fn sentence_piece() -> Value {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
     tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
     // In the order of their scores: what is merged, then single characters.
-    tokens.extend(["▁t", "he", "▁the", "in", "▁▁"].map(String::from));
+    tokens.extend(["▁t", "he", "▁the", "in", "▁▁", "▁▁▁", "▁▁▁▁"].map(String::from));
     tokens.extend("▁theinqusra".chars().map(String::from));
-    let merges = [["▁", "t"], ["h", "e"], ["▁t", "he"], ["i", "n"], ["▁", "▁"]];
+    let mut merges = vec![["▁", "t"], ["h", "e"], ["▁t", "he"], ["i", "n"]];
+    // Runs of spaces have one score, the worst: between them the longer merge goes first.
+    merges.extend([["▁▁▁", "▁"], ["▁▁", "▁▁"], ["▁▁", "▁"], ["▁", "▁▁▁"], ["▁", "▁▁"], ["▁", "▁"]]);
     let vocab: Map<String, Value> = tokens.iter().enumerate().map(|(id, text)| (text.clone(), json!(id))).collect();
     let special = ["<unk>", "<s>", "</s>", "<image>"].iter().map(|text| {
         let id = tokens.iter().position(|token| token == text).unwrap_or(tokens.len());

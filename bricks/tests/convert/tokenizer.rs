@@ -56,7 +56,7 @@ fn sentence_piece_tokenizers_give_the_tokens_of_hugging_faces() {
         folder.settings = json!({ "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>" });
     });
     let (ours, theirs) = (Tokenizer::from_gguf(&gguf).unwrap(), reference(&json));
-    for text in ["the inquest", "  the   the", "in", "x = 1\n", "你 the"] {
+    for text in ["the inquest", "  the   the", "in", "x = 1\n", "你 the", "        in     the"] {
         let expected = theirs.encode(text, true).unwrap();
         assert_eq!(ours.encode_first(text, Special::Plain), expected.get_ids(), "{text:?}");
     }

@@ -61,26 +61,46 @@ pub(super) fn read(model: &Json<'_>, tokens: &Tokens) -> Result<Vec<Merge>, Inpu
 /// way to cut a token in two among them. Hugging Face's converter makes them so; others are refused.
 pub(super) fn scores(model: &Json<'_>, tokens: &Tokens, merges: &[Merge]) -> Result<Vec<f32>, InputError> {
     let field = model.get("merges", "an array")?;
-    let mut ranks: HashMap<u32, usize> = HashMap::new();
-    let mut last = None;
-    for (index, merge) in merges.iter().enumerate() {
-        if last != Some(merge.joined) {
-            let rank = ranks.len();
-            if ranks.insert(merge.joined, rank).is_some() {
-                let found = format!("{:?} at {index}, after merges of other tokens", merge.text(tokens));
-                return Err(field.unlike_found("merges sorted by what they join to, as SentencePiece's are", found));
-            }
-            last = Some(merge.joined);
-        }
-    }
     every_cut_is_a_merge(&field, tokens, merges)?;
-    let unmerged = ranks.len();
+    let ranks = ranks(&field, tokens, merges)?;
+    let unmerged = merges.len();
     let score = |id: u32| match tokens.kind(id) {
         TokenKind::Normal => -(ranks.get(&id).copied().unwrap_or(unmerged) as f32),
         TokenKind::Byte => 0.0,
         _ => ADDED_SCORE,
     };
     Ok((0..tokens.len() as u32).map(score).collect())
+}
+
+/// Which tokens come before which: a rank for each token that merges join to.
+///
+/// Tokens whose merges lie among each other had one score, as Llama's runs of spaces; between equals, the longer merge
+/// goes first.
+fn ranks(field: &Json<'_>, tokens: &Tokens, merges: &[Merge]) -> Result<HashMap<u32, usize>, InputError> {
+    let last: HashMap<u32, usize> = merges.iter().enumerate().map(|(index, merge)| (merge.joined, index)).collect();
+    let chars = |id: u32| tokens.text(id).chars().count();
+    let lengths = |merge: &Merge| (chars(merge.left), chars(merge.right));
+    let mut ranks = HashMap::with_capacity(last.len());
+    let mut first = 0;
+    while first < merges.len() {
+        // All merges up to the last one of every token among them.
+        let (mut end, mut next) = (first + 1, first);
+        while next < end {
+            end = end.max(last[&merges[next].joined] + 1);
+            next += 1;
+        }
+        let equals = &merges[first..end];
+        let is_one_token = equals.iter().all(|merge| merge.joined == equals[0].joined);
+        let longer_later = equals.windows(2).position(|pair| lengths(&pair[0]) < lengths(&pair[1]));
+        if let Some(at) = longer_later.filter(|_| !is_one_token) {
+            let found =
+                format!("{:?} at {}, after merges of other tokens", equals[at + 1].text(tokens), first + at + 1);
+            return Err(field.unlike_found("merges sorted by what they join to, as SentencePiece's are", found));
+        }
+        ranks.extend(equals.iter().map(|merge| (merge.joined, first)));
+        first = end;
+    }
+    Ok(ranks)
 }
 
 /// A cut that is no merge would become one in a vocabulary with scores.
