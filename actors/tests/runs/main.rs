@@ -6,6 +6,7 @@ mod flow;
 mod governing;
 mod jobs;
 mod language;
+mod onlooker;
 mod pictures;
 mod reference;
 mod sight;
