@@ -5,6 +5,7 @@ mod drawn;
 mod fixture;
 mod hostile;
 mod invariance;
+mod lying;
 mod reference;
 mod scene;
 mod slots;
