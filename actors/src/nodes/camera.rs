@@ -114,7 +114,7 @@ impl Camera {
                 Err(lost) => {
                     count_loss(context, &lost);
                     shutter.returned().await?;
-                    context.count("returned", 1);
+                    context.count("returned", shutter.returns());
                 }
             }
         }
@@ -125,7 +125,6 @@ impl Camera {
     async fn answer(&self, mut context: NodeContext, shutter: &mut Shutter) -> Result<(), NodeError> {
         let mut taken = 0;
         while self.frames.is_none_or(|end| taken < end) {
-            let was_away = shutter.is_away();
             let firing = {
                 let mut next = std::pin::pin!(context.next());
                 loop {
@@ -136,9 +135,6 @@ impl Camera {
                     }
                 }
             };
-            if was_away && !shutter.is_away() {
-                context.count("returned", 1);
-            }
             let Some(firing) = firing else { return Ok(()) };
             // A question that comes in pieces is about one picture.
             if !firing.packet.last {
@@ -146,13 +142,16 @@ impl Camera {
             }
             let request = firing.packet.request();
             let was_here = !shutter.is_away();
-            match shutter.take().await? {
+            let frame = shutter.take().await?;
+            let returns = shutter.returns();
+            context.count("returned", returns);
+            match frame {
                 Ok(frame) => {
                     taken += 1;
                     show(&context, request, frame).await?;
                 }
                 Err(lost) => {
-                    if was_here {
+                    if was_here || returns > 0 {
                         count_loss(&context, &lost);
                     }
                     context.refuse(request, lost).await?;

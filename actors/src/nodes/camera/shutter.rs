@@ -52,6 +52,8 @@ pub(super) struct Shutter {
     last: Option<u64>,
     /// How long to wait for the next try to open it.
     pause: Duration,
+    /// How often it has come back since that was asked last.
+    returns: u64,
 }
 
 impl Shutter {
@@ -60,15 +62,24 @@ impl Shutter {
         let worker = Worker::start(THREAD).map_err(thread)?;
         let opener = source.clone();
         let camera = worker.call(move || opener.open()).await.map_err(thread)??;
-        Ok(Shutter { source, clock, worker, state: State::Here(camera), last: None, pause: FIRST_PAUSE })
+        Ok(Shutter { source, clock, worker, state: State::Here(camera), last: None, pause: FIRST_PAUSE, returns: 0 })
     }
 
     pub(super) fn is_away(&self) -> bool {
         matches!(self.state, State::Away(_))
     }
 
+    /// How often the camera has come back since this was asked last.
+    pub(super) fn returns(&mut self) -> u64 {
+        std::mem::take(&mut self.returns)
+    }
+
     /// A fresh frame, or why there is none: then the camera is away. The outer error ends the node.
     pub(super) async fn take(&mut self) -> Result<Result<Taken, CameraError>, NodeError> {
+        // Whoever asks all the time leaves no pause in which it could be seen that the camera is back.
+        if matches!(&self.state, State::Away(away) if away.try_now) {
+            self.reopen().await?;
+        }
         let mut camera = match std::mem::replace(&mut self.state, State::Busy) {
             State::Here(camera) => camera,
             State::Busy => return Err(thread(std::io::Error::other("a frame is being taken already"))),
@@ -113,16 +124,27 @@ impl Shutter {
                 }
                 away.try_now = true;
             }
-            let opener = self.source.clone();
-            let opened = self.worker.call(move || opener.open()).await.map_err(thread)?;
-            away.try_now = false;
-            match opened {
-                Ok(camera) => {
-                    tracing::info!(camera = camera.name(), "the camera is back");
-                    self.state = State::Here(camera);
+            self.reopen().await?;
+        }
+        Ok(())
+    }
+
+    /// Tries to open the camera that is away. A try that was abandoned is made again: what it opened is closed before.
+    async fn reopen(&mut self) -> Result<(), NodeError> {
+        let opener = self.source.clone();
+        let opened = self.worker.call(move || opener.open()).await.map_err(thread)?;
+        match (opened, &mut self.state) {
+            (Ok(camera), state) => {
+                tracing::info!(camera = camera.name(), "the camera is back");
+                *state = State::Here(camera);
+                self.returns += 1;
+            }
+            (Err(error), _) if !error.may_pass() => return Err(error.into()),
+            (Err(error), state) => {
+                tracing::debug!(%error, "the camera is not back yet");
+                if let State::Away(away) = state {
+                    away.try_now = false;
                 }
-                Err(error) if !error.may_pass() => return Err(error.into()),
-                Err(error) => tracing::debug!(%error, "the camera is not back yet"),
             }
         }
         Ok(())

@@ -99,9 +99,28 @@ impl Device for StandIn {
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
+/// What a question is told while the camera is away.
+const REFUSAL: &str = "node `camera` cannot answer this request: camera stand-in: it was unplugged";
+
+/// When the next question comes.
+#[derive(Clone, Copy, PartialEq)]
+enum Asking {
+    AfterTheAnswer,
+    AllAtOnce,
+}
+
+fn run(camera: &StandIn, fields: &str, questions: Option<fn(usize, &StandIn) -> bool>) -> (RunReport, Vec<String>) {
+    run_with(camera, fields, questions, Asking::AfterTheAnswer)
+}
+
 /// Runs a graph of the camera as `camera`, `Asks` that sends what `questions` says when it is called with how many ends
 /// it has seen, and `Look` that remembers.
-fn run(camera: &StandIn, fields: &str, questions: Option<fn(usize, &StandIn) -> bool>) -> (RunReport, Vec<String>) {
+fn run_with(
+    camera: &StandIn,
+    fields: &str,
+    questions: Option<fn(usize, &StandIn) -> bool>,
+    asking: Asking,
+) -> (RunReport, Vec<String>) {
     let machine = Machine::detect(None, None).unwrap();
     let mut library = NodeLibrary::empty();
     let (source, seen) = (Arc::new(camera.clone()), Seen::default());
@@ -116,8 +135,10 @@ fn run(camera: &StandIn, fields: &str, questions: Option<fn(usize, &StandIn) -> 
                 while ask.is_some_and(|ask| ask(asked, &asker)) {
                     let request = context.requests().mint();
                     context.send("text", Packet::text(request, "?", 1).ending()).await?;
-                    context.requests().settled(request.id).await;
-                    context.clock().sleep(Duration::from_millis(2)).await;
+                    if asking == Asking::AfterTheAnswer {
+                        context.requests().settled(request.id).await;
+                        context.clock().sleep(Duration::from_millis(2)).await;
+                    }
                     asked += 1;
                 }
                 Ok(())
@@ -200,10 +221,26 @@ fn only_the_questions_that_find_the_camera_away_are_refused() {
     assert!(seen.len() >= 4, "{seen:?}");
     assert_eq!(seen.first().unwrap(), "stand-in frame 2");
     assert_eq!(seen.last().unwrap(), "stand-in frame 4");
-    let refusal = "node `camera` cannot answer this request: camera stand-in: it was unplugged";
-    assert!(seen[1..seen.len() - 1].iter().all(|told| told == refusal), "{seen:?}");
+    assert!(seen[1..seen.len() - 1].iter().all(|told| told == REFUSAL), "{seen:?}");
     assert_eq!((report.requests.answered, report.requests.failed), (2, seen.len() as u64 - 2), "{:?}", report.requests);
     assert_eq!(["frames", "unplugged", "returned"].map(|counter| counted(&report, counter)), [2, 1, 1]);
+}
+
+#[test]
+fn questions_that_come_without_a_pause_find_the_camera_that_is_back() {
+    let camera = StandIn::new([None, Some(gone())]);
+    let ask = |asked: usize, camera: &StandIn| {
+        let away = !camera.plug.lock().unwrap().plugged;
+        if away && asked > 3 {
+            camera.plug_in();
+        }
+        asked < 200
+    };
+    let (report, seen) = run_with(&camera, "", Some(ask), Asking::AllAtOnce);
+    assert_eq!((seen.first().unwrap().as_str(), seen[1].as_str()), ("stand-in frame 2", REFUSAL));
+    let refused = seen.iter().filter(|told| *told == REFUSAL).count();
+    assert!(refused < 199, "all but the first question were refused: {:?}", report.requests);
+    assert_eq!(["unplugged", "returned"].map(|counter| counted(&report, counter)), [1, 1]);
 }
 
 #[test]
