@@ -114,19 +114,19 @@ mod tests {
     #[test]
     fn a_bitmap_is_read_again_as_the_pixels_that_it_was_made_of() {
         let rgb: Vec<u8> = (0..5 * 3 * 3).map(|byte| byte as u8 * 5).collect();
-        let picture = Picture::decode("x.bmp", &bitmap(5, 3, &rgb), &PictureLimits::default()).unwrap();
+        let picture = Picture::decode("x.bmp", &bitmap(5, 3, &rgb), &PictureLimits::default()).expect("a picture");
         assert_eq!((picture.width(), picture.height(), picture.rgb()), (5, 3, &rgb[..]));
     }
 
     #[test]
     fn drawn_frames_are_all_different_and_go_when_the_run_is_over() {
-        let frames = Frames::draw(6).unwrap();
-        let mut contents: Vec<Vec<u8>> = frames.files().iter().map(|file| fs::read(file).unwrap()).collect();
+        let frames = Frames::draw(6).expect("six frames");
+        let mut contents: Vec<Vec<u8>> = frames.files().iter().map(|file| fs::read(file).expect("a file")).collect();
         contents.sort();
         contents.dedup();
         assert_eq!(contents.len(), 6);
         let folder = frames.folder().to_owned();
-        assert_eq!(Frames::of_folder(&folder, 6).unwrap().files(), frames.files());
+        assert_eq!(Frames::of_folder(&folder, 6).expect("the same").files(), frames.files());
         drop(frames);
         assert!(!folder.exists());
     }

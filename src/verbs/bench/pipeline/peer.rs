@@ -107,7 +107,7 @@ impl Peer {
     fn gone(&mut self, why: &str) -> Exit {
         let ended = self.child.wait().map(|status| format!(" ({status})")).unwrap_or_default();
         Exit::failed(format!("llama-mtmd-cli does not answer any more: {why}{ended}"))
-            .help("run it by hand on the same two files: it says why")
+            .help("ask it about two pictures by hand, with /clear between them: it says why")
     }
 
     fn end(mut self) {
