@@ -62,6 +62,11 @@ impl FilePlan {
         FilePlan { writer, tensors: Vec::new(), architecture, fallbacks: Vec::new() }
     }
 
+    /// Adds metadata.
+    pub(super) fn describe(&mut self, add: impl FnOnce(GgufWriter) -> GgufWriter) {
+        self.writer = add(std::mem::replace(&mut self.writer, GgufWriter::empty()));
+    }
+
     /// Takes the wanted tensors out of the checkpoint.
     pub(super) fn take(
         &mut self,

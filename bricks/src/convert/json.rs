@@ -7,8 +7,12 @@ use serde_json::Value;
 
 use super::error::{InputError, InputProblem};
 
-/// Larger than any tokenizer.json: those of the largest vocabularies have some 35 MB.
-const LIMIT: u64 = 256 << 20;
+/// The one large file.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// Its limit: those of the largest vocabularies have some 35 MB.
+const TOKENIZER_LIMIT: u64 = 64 << 20;
+/// Of all other files.
+const LIMIT: u64 = 16 << 20;
 /// How much of an unexpected value is shown.
 const SHOWN: usize = 200;
 
@@ -40,8 +44,9 @@ impl Folder {
         let wrong = |problem| InputError::new(self.shown(name), "file", problem);
         let file = MappedFile::open(&path).map_err(|error| wrong(error.into()))?;
         let found = file.as_bytes().len() as u64;
-        if found > LIMIT {
-            return Err(wrong(InputProblem::TooLarge { limit: LIMIT, found }));
+        let limit = if name == TOKENIZER { TOKENIZER_LIMIT } else { LIMIT };
+        if found > limit {
+            return Err(wrong(InputProblem::TooLarge { limit, found }));
         }
         let text = std::str::from_utf8(file.as_bytes()).map_err(|error| {
             let found = format!("an invalid byte at {}", error.valid_up_to());

@@ -120,10 +120,12 @@ impl Plan {
             Class::LlavaOnevision => Some(VisionShape::llava_onevision(&config, &folder, language.width)?),
             Class::Idefics3 => Some(VisionShape::idefics3(&config, &folder, language.width)?),
         };
-        let vocabulary = Vocabulary::read(&folder, &config, language.vocab)?;
         let mut checkpoint = Checkpoint::open(&folder)?;
         let places = class.places();
-        let file = plan_language(&mut checkpoint, &places, &language, &vocabulary, name, options)?;
+        let mut file = plan_language(&mut checkpoint, &places, &language, name, options)?;
+        // Only now is it known that the embedding table has as many rows as the configuration says.
+        let vocabulary = Vocabulary::read(&folder, &config, language.vocab)?;
+        file.describe(|writer| vocabulary.describe(writer));
         let mut files = vec![file];
         let mut left_out = checkpoint.leave_out(is_buffer);
         if let Some(vision) = &vision {
@@ -140,7 +142,6 @@ fn plan_language(
     checkpoint: &mut Checkpoint,
     places: &Places,
     language: &LanguageShape,
-    vocabulary: &Vocabulary,
     name: &str,
     options: &ConvertOptions,
 ) -> Result<FilePlan, InputError> {
@@ -156,8 +157,7 @@ fn plan_language(
     let prefix = LanguagePrefix { body, head: (!is_shared).then(|| head.to_owned()) };
     let precisions = Precisions::language(options.language);
     let architecture = language.architecture.name();
-    let writer = head_of_file(architecture, "model", name, precisions);
-    let writer = vocabulary.describe(language.describe(writer));
+    let writer = language.describe(head_of_file(architecture, "model", name, precisions));
     let mut file = FilePlan::new(writer, architecture.to_owned());
     if let Some(factors) = &language.rope.factors {
         file.make("rope_freqs.weight", factors.clone())?;

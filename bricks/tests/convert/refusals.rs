@@ -165,6 +165,16 @@ fn a_folder_without_its_files_says_which_is_missing() {
     assert_eq!(message, "expected a folder with a Hugging Face model, found none at DIR");
     let message = refusal(|input| ModelFolder::new("llama").write_without_weights(input));
     assert!(message.starts_with("DIR/model.safetensors: file: expected weights, here or in the files of"), "{message}");
+    let message = refusal(|input| {
+        ModelFolder::new("llama").write(input);
+        fs::remove_file(input.join("tokenizer.json")).unwrap();
+    });
+    assert_eq!(message, "DIR/tokenizer.json: file: expected the tokenizer of the model, found none");
+    let message = refusal(|input| {
+        ModelFolder::new("llama").write(input);
+        fs::File::create(input.join("tokenizer_config.json")).unwrap().set_len(17 << 20).unwrap();
+    });
+    assert_eq!(message, "DIR/tokenizer_config.json: file: expected at most 16777216 bytes, found 17825792");
     let message = changed("smolvlm", |folder| folder.others.clear());
     assert_eq!(message, "DIR/preprocessor_config.json: file: expected how pictures are prepared, found none");
     let message = refusal(|input| {
@@ -177,6 +187,9 @@ fn a_folder_without_its_files_says_which_is_missing() {
 #[test]
 fn hyperparameters_out_of_bounds_or_not_computed_are_refused() {
     let with = |field: &str, value: Value| changed("llama", |folder| folder.config[field] = value);
+    // Four million rows of tokens are not made room for on the word of a configuration.
+    let message = with("vocab_size", json!(1 << 22));
+    assert!(message.ends_with("expected shape [4194304, 64], found [280, 64]"), "{message}");
     for (field, value, expected) in [
         ("num_hidden_layers", json!(1 << 20), "expected an integer from 1 to 1024, found 1048576"),
         ("hidden_size", json!(-64), "expected an integer from 0 to 4294967295, found -64"),

@@ -7,7 +7,7 @@ mod tokens;
 mod words;
 
 use super::error::InputError;
-use super::json::{Folder, Json};
+use super::json::{Folder, Json, TOKENIZER};
 use crate::gguf::GgufWriter;
 use crate::tokenizer::PreTokenizer;
 use chat_template::ChatTemplates;
@@ -32,9 +32,9 @@ enum Model {
 }
 
 impl Vocabulary {
-    /// Reads the tokenizer of a model whose embedding table has `size` rows.
+    /// Reads the tokenizer of a model whose embedding table has `size` rows, which is known to be so: tokens fill them all.
     pub(super) fn read(folder: &Folder, config: &Json<'_>, size: usize) -> Result<Vocabulary, InputError> {
-        let tokenizer = folder.required_json("tokenizer.json", "the tokenizer of the model")?;
+        let tokenizer = folder.required_json(TOKENIZER, "the tokenizer of the model")?;
         let settings = folder.json("tokenizer_config.json")?;
         let settings = settings.as_ref().map(|file| file.root());
         let root = tokenizer.root();
