@@ -144,7 +144,18 @@ impl NodeContext {
     /// The slot pool of an output, with as many slots as its edges and their consumers can hold: slots of `max_tokens`
     /// rows of `width` elements in F32. Made once for the run; a restarted node gets the same pool.
     pub fn slot_pool(&self, port: &str, max_tokens: usize, width: usize) -> Result<SlotPool, NodeError> {
-        self.pools.get(port, max_tokens, width).map_err(NodeError::own)
+        self.slot_pool_with(port, max_tokens, width, 0)
+    }
+
+    /// As [`NodeContext::slot_pool`], with `kept` slots more for what the node itself keeps to send again.
+    pub fn slot_pool_with(
+        &self,
+        port: &str,
+        max_tokens: usize,
+        width: usize,
+        kept: usize,
+    ) -> Result<SlotPool, NodeError> {
+        self.pools.get(port, max_tokens, width, kept).map_err(NodeError::own)
     }
 
     /// Whether an input is connected.
@@ -196,10 +207,14 @@ impl NodeContext {
     /// When nobody receives on it any more; returning that error ends the node as finished.
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
+        let in_slots = matches!(packet.payload, Payload::Embeddings(_));
         if let Err(closed) = self.outputs.send(port, packet).await {
             // Its answer has nowhere to go any more.
             self.requests.settle(request, RequestEnd::Dropped);
             return Err(closed.into());
+        }
+        if in_slots {
+            self.pools.trace(port, self.clock.now());
         }
         // In the trace an arrow starts at a slice; a sensor works on no firing that would make one.
         if self.handed_out.is_none() {
@@ -258,6 +273,11 @@ impl NodeContext {
     /// Adds to a counter of the node's own, shown in the report.
     pub fn count(&self, counter: &str, by: u64) {
         self.tally.count(counter, by);
+    }
+
+    /// Marks this moment on the node's track of the trace.
+    pub fn mark(&self, what: &str, request: RequestId) {
+        crate::trace::mark(&self.name, what, Some(request), self.clock.now());
     }
 
     /// Puts an answer into the report.

@@ -222,6 +222,7 @@ impl Handler<Stats> for NodeActor {
 
     fn handle(&mut self, _: Stats, _: &mut Context<Self>) -> Self::Result {
         let NodeParts { entry, tally, pools, .. } = &self.parts;
+        pools.trace_all(self.run.clock.now());
         MessageResult(NodeStats {
             placements: tally.placements(),
             moves: entry.as_ref().map_or(0, |entry| entry.moves()),

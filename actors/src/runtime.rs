@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::{Actor, System};
 use indexmap::IndexMap;
-use nanomind_graphs::{Plan, PlannedNode};
+use nanomind_graphs::{Plan, PlannedEdge, PlannedNode};
 use nanomind_hal::AcceleratorId;
 
 use crate::accelerator::AcceleratorActor;
@@ -169,7 +169,11 @@ fn node_parts(
             .constructor(&node.kind)
             .ok_or_else(|| StartError::UnknownKind { node: node.name.clone(), kind: node.kind.clone() })?;
         let inputs = plan.edges_into(index).map(|(edge, planned)| {
-            Input::new(planned.to.port.as_str(), planned.firing, wiring.receivers[edge].clone())
+            let input = Input::new(planned.to.port.as_str(), planned.firing, wiring.receivers[edge].clone());
+            match held(plan, planned) {
+                0 => input,
+                most => input.bounded(most),
+            }
         });
         let outputs = plan
             .edges_from(index)
@@ -205,13 +209,23 @@ fn ends_requests(plan: &Plan, node: usize) -> bool {
     is_last(node) && (!looks_on(node) || (0..plan.nodes().len()).all(|other| looks_on(other) || !is_last(other)))
 }
 
-/// How many packets the edges of each output hold, and how many consumers take from them.
+/// How many packets a consumer holds on to, by its own field; 0 where it only works on one after the other.
+fn held(plan: &Plan, edge: &PlannedEdge) -> usize {
+    let node = &plan.nodes()[edge.to.node];
+    let field = node.spec.find_input(&edge.to.port).and_then(|port| port.keeps.as_deref());
+    let held = field.and_then(|field| node.integer(field).ok());
+    held.and_then(|held| usize::try_from(held).ok()).unwrap_or(0)
+}
+
+/// How many packets the edges of each output hold, and their consumers.
 fn rooms(plan: &Plan, node: usize) -> IndexMap<String, Room> {
     let mut rooms: IndexMap<String, Room> = IndexMap::new();
     for (_, edge) in plan.edges_from(node) {
         let room = rooms.entry(edge.from.port.clone()).or_default();
         room.queued += edge.queue.packets as usize;
-        room.consumers += 1;
+        // While it holds some, a request brings as many more.
+        let held = held(plan, edge);
+        room.held += held + held.max(1);
     }
     rooms
 }

@@ -11,7 +11,7 @@
 //! - [`language`]: the forward pass, its key-value cache, and generation step by step
 //! - [`vision`]: pictures to rows that a language model reads in place
 //! - [`Sampler`]: logits to the next token
-//! - [`Conversation`]: turns of a chat on one sequence
+//! - [`Conversation`]: turns of a chat on one sequence, with the pictures that they show
 //!
 //! Everything here runs on the lane that it is lent: this crate starts no thread.
 #![forbid(unsafe_code)]
@@ -28,7 +28,7 @@ mod tokenizer;
 pub mod vision;
 
 pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, Role};
-pub use conversation::{Conversation, ConversationError, ConversationOptions, OnFull, Shown};
+pub use conversation::{Conversation, ConversationError, ConversationOptions, OnFull, Shown, Turn};
 pub use gguf::{
     Array, ArrayIter, Gguf, GgufError, GgufProblem, GgufStream, GgufWriter, TensorInfo, TensorType, Value, ValueType,
     WriteValue,

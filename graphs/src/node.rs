@@ -64,6 +64,9 @@ pub struct NodeSpec {
     pub runs_on: Vec<AcceleratorKind>,
     /// Memory at worst.
     pub memory: MemoryNeed,
+    /// The field, of type [`crate::FieldType::Bytes`], that says how much more it may fill with what it keeps to use again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
     /// Whether its outputs are of an earlier time than its inputs, so that a cycle through it is sound.
     pub delays: bool,
     /// Whether a sink only looks on: what it takes is answered by another sink of the graph, if there is one.
@@ -84,6 +87,7 @@ impl NodeSpec {
             fields: Vec::new(),
             runs_on: Vec::new(),
             memory: MemoryNeed::Fixed(0),
+            cache: None,
             delays: false,
             onlooker: false,
             example: String::new(),
@@ -132,6 +136,12 @@ impl NodeSpec {
     /// Says what memory it needs at worst.
     pub fn memory(mut self, need: MemoryNeed) -> Self {
         self.memory = need;
+        self
+    }
+
+    /// It keeps what it may use again, in so much memory as the field `field` says.
+    pub fn cache(mut self, field: impl Into<String>) -> Self {
+        self.cache = Some(field.into());
         self
     }
 

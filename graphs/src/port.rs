@@ -211,6 +211,12 @@ pub struct PortSpec {
     pub firing: Firing,
     /// Whether a graph must connect it (inputs only).
     pub required: bool,
+    /// Whether several edges may end in it (inputs only).
+    pub many: bool,
+    /// The integer field that says how many packets with slots the node holds on to, beside those that it works on
+    /// (inputs only). A request may bring as many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<String>,
     /// What it is for, one sentence.
     pub doc: String,
 }
@@ -218,7 +224,15 @@ pub struct PortSpec {
 impl PortSpec {
     /// A port that triggers its node when something arrives, and that must be connected if it is an input.
     pub fn new(name: impl Into<String>, ty: PortType, doc: impl Into<String>) -> Self {
-        Self { name: name.into(), ty, firing: Firing::Trigger, required: true, doc: doc.into() }
+        Self {
+            name: name.into(),
+            ty,
+            firing: Firing::Trigger,
+            required: true,
+            many: false,
+            keeps: None,
+            doc: doc.into(),
+        }
     }
 
     /// The input keeps its last value instead of running the node.
@@ -236,6 +250,19 @@ impl PortSpec {
     /// A graph may leave the input unconnected.
     pub fn optional(mut self) -> Self {
         self.required = false;
+        self
+    }
+
+    /// Several edges may end in the input; what comes by them is taken in the order of the edges in the graph.
+    pub fn many(mut self) -> Self {
+        self.many = true;
+        self
+    }
+
+    /// The node holds on to as many packets as the integer field `field` says, so that whoever makes their slots has
+    /// enough of them.
+    pub fn keeps(mut self, field: impl Into<String>) -> Self {
+        self.keeps = Some(field.into());
         self
     }
 }

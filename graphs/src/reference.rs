@@ -90,7 +90,8 @@ fn port_row(port: &PortSpec, input: bool) -> Vec<String> {
     let mut row = vec![port.name.clone(), port.ty.to_string()];
     if input {
         row.push(port.firing.to_string());
-        row.push(if port.required { "must be connected" } else { "optional" }.to_owned());
+        let required = if port.required { "must be connected" } else { "optional" };
+        row.push(if port.many { format!("{required}, several edges") } else { required.to_owned() });
     }
     row
 }

@@ -142,6 +142,12 @@ fn check_references(spec: &NodeSpec) -> Result<(), SpecError> {
             refer(field, "model", |ty| matches!(ty, FieldType::Model))?;
         }
     }
+    for field in spec.inputs.iter().filter_map(|port| port.keeps.as_ref()) {
+        refer(field, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
+    }
+    if let Some(field) = &spec.cache {
+        refer(field, "memory", |ty| matches!(ty, FieldType::Bytes { .. }))?;
+    }
     if let MemoryNeed::Model { field, context } = &spec.memory {
         refer(field, "model", |ty| matches!(ty, FieldType::Model))?;
         if let Some(context) = context {

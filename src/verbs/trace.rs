@@ -1,4 +1,4 @@
-//! `nanomind trace summary FILE`: time by node and by edge from a trace that `run --trace` wrote.
+//! `nanomind trace summary FILE`: time by node and by edge, and copied bytes, from a trace that `run --trace` wrote.
 use std::path::PathBuf;
 
 use nanomind::actors::trace::TraceSummary;
@@ -19,7 +19,7 @@ pub struct Args {
 /// What to do with a trace.
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Print running and waiting time by node, and packets and delay by edge
+    /// Print running and waiting time by node, packets and delay by edge, and slots and copied bytes by pool
     Summary {
         /// A trace written by `nanomind run --trace FILE`
         file: PathBuf,
@@ -66,7 +66,15 @@ fn table(summary: &TraceSummary) -> String {
             figure(line.longest_ms, 3),
         ]);
     }
-    let mut text = format!("{nodes}\n{edges}\n{:.1} ms from the first event to the last\n", summary.span_ms);
+    let mut text = format!("{nodes}\n{edges}\n");
+    if !summary.pools.is_empty() {
+        let mut pools = Table::new(["SLOTS OF", ">MOST IN USE", ">COPIED BYTES"]);
+        for line in &summary.pools {
+            pools.row([line.pool.clone(), line.most_slots.to_string(), line.copied_bytes.to_string()]);
+        }
+        text += &format!("{pools}\n");
+    }
+    text += &format!("{:.1} ms from the first event to the last\n", summary.span_ms);
     if summary.lost_records > 0 {
         text += &format!("{} records were lost because the ring was full\n", summary.lost_records);
     }

@@ -8,6 +8,7 @@ mod picture_show;
 mod preview;
 mod projector;
 mod prompt;
+mod row_cache;
 mod scene_camera;
 mod stdout;
 mod text_file;

@@ -11,6 +11,7 @@ use nanomind_graphs::{
 use nanomind_hal::tabm::SlotPool;
 use nanomind_hal::{AcceleratorKind, JobClass, Phase};
 
+use super::row_cache::{self, RowCache};
 use super::vision_encoder::patches_of;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
@@ -38,6 +39,8 @@ pub(super) fn spec() -> NodeSpec {
             .unit("tokens")
             .default(1024),
     )
+    .field(row_cache::field())
+    .cache(row_cache::FIELD)
     .runs_on(&[AcceleratorKind::Cpu])
     .memory(MemoryNeed::Model { field: "model".to_owned(), context: None })
     .example(super::SIGHT)
@@ -59,14 +62,22 @@ impl Node for Projector {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
             let projector = context.weights().projector(&self.file, context.jobs()).await?;
-            let pool = context.slot_pool("tokens", self.max_tokens, projector.width())?;
+            let kept = row_cache::slots(context.plan(), self.max_tokens, projector.width())?;
+            let pool = context.slot_pool_with("tokens", self.max_tokens, projector.width(), kept)?;
+            let mut cache = RowCache::new(kept);
             let mut work = projector.projection();
             while let Some(firing) = context.next().await {
                 let Payload::Embeddings(patches) = &firing.packet.payload else { continue };
                 let (patches, request) = (patches.clone(), firing.packet.request());
+                let last = firing.packet.last;
                 drop(firing);
-                let turn = Turn { context: &context, pool: &pool, projector: &projector, file: &self.file, request };
-                work = turn.project(work, patches).await?;
+                let turn =
+                    Turn { context: &context, pool: &pool, projector: &projector, file: &self.file, request, last };
+                let known = patches.source.and_then(|source| cache.recall(&context, request.id, source));
+                match known.and_then(|mut rows| rows.pop()) {
+                    Some(rows) => turn.send(rows).await?,
+                    None => work = turn.project(work, patches, &mut cache).await?,
+                }
             }
             Ok(())
         })
@@ -80,11 +91,18 @@ struct Turn<'a> {
     projector: &'a Arc<vision::Projector>,
     file: &'a Path,
     request: Request,
+    /// Whether nothing of the request comes after these patches.
+    last: bool,
 }
 
 impl Turn<'_> {
     /// Projects `patches` and sends the rows; gives the memory back for the next picture.
-    async fn project(&self, mut work: Projection, patches: Embeddings) -> Result<Projection, NodeError> {
+    async fn project(
+        &self,
+        mut work: Projection,
+        patches: Embeddings,
+        cache: &mut RowCache,
+    ) -> Result<Projection, NodeError> {
         let Embeddings { rows: mut patches, source, .. } = patches;
         let total = patches.tokens();
         let mut slot = self.pool.acquire().await;
@@ -116,12 +134,21 @@ impl Turn<'_> {
         }
         // The encoder may write its next picture while this one waits for the language model.
         drop(patches);
-        if !self.context.is_cancelled(self.request.epoch) {
-            let source = source.map(|source| source.through(&self.file.to_string_lossy()));
-            let rows = Embeddings::whole(slot.publish(total), source);
-            self.context.send("tokens", Packet::embeddings(self.request, rows)).await?;
+        let made = source.map(|source| source.through(&self.file.to_string_lossy()));
+        let rows = Embeddings::whole(slot.publish(total), made);
+        if let Some(source) = source {
+            cache.keep(self.context, source, std::slice::from_ref(&rows));
         }
+        self.send(rows).await?;
         Ok(work)
+    }
+
+    /// Sends the rows, unless nobody wants them any more.
+    async fn send(&self, rows: Embeddings) -> Result<(), NodeError> {
+        if self.context.is_cancelled(self.request.epoch) {
+            return Ok(());
+        }
+        self.context.send("tokens", Packet { last: self.last, ..Packet::embeddings(self.request, rows) }).await
     }
 
     /// How many rows are predicted to fit the time of a job.

@@ -11,6 +11,7 @@ use nanomind_graphs::{
 use nanomind_hal::tabm::SlotPool;
 use nanomind_hal::{AcceleratorKind, JobClass, JobCost, Phase};
 
+use super::row_cache::{self, RowCache};
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
@@ -25,6 +26,8 @@ pub(super) fn spec() -> NodeSpec {
     .input(PortSpec::new("image", PortType::Image, "The picture; it is resized as the model was trained."))
     .output(PortSpec::new("patches", patches_of("model"), "One row for each patch of the picture."))
     .field(FieldSpec::model("model", "The mmproj GGUF file that holds the encoder."))
+    .field(row_cache::field())
+    .cache(row_cache::FIELD)
     .runs_on(&[AcceleratorKind::Cpu])
     .memory(MemoryNeed::Model { field: "model".to_owned(), context: None })
     .example(super::SIGHT)
@@ -50,13 +53,21 @@ impl Node for VisionEncoder {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
             let encoder = context.weights().encoder(&self.file, context.jobs()).await?;
-            let pool = context.slot_pool("patches", encoder.config().patches(), encoder.config().width)?;
+            let (patches, width) = (encoder.config().patches(), encoder.config().width);
+            let kept = row_cache::slots(context.plan(), patches, width)?;
+            let pool = context.slot_pool_with("patches", patches, width, kept)?;
+            let mut cache = RowCache::new(kept);
             let mut encoding = Encoding::new(encoder).map_err(NodeError::own)?;
             while let Some(firing) = context.next().await {
                 let Payload::Image(picture) = &firing.packet.payload else { continue };
                 let (picture, request) = (picture.clone(), firing.packet.request());
+                let last = firing.packet.last;
                 drop(firing);
-                encoding = Look { context: &context, pool: &pool, request }.take(encoding, picture).await?;
+                let look = Look { context: &context, pool: &pool, request, last };
+                match cache.recall(&context, request.id, picture.digest()) {
+                    Some(patches) => look.send(patches).await?,
+                    None => encoding = look.take(encoding, picture, &mut cache).await?,
+                }
             }
             Ok(())
         })
@@ -68,11 +79,18 @@ struct Look<'a> {
     context: &'a NodeContext,
     pool: &'a SlotPool,
     request: Request,
+    /// Whether nothing of the request comes after this picture.
+    last: bool,
 }
 
 impl Look<'_> {
     /// Encodes `picture` and sends its patch embeddings; gives the memory back for the next one.
-    async fn take(&self, encoding: Encoding, picture: Arc<Picture>) -> Result<Encoding, NodeError> {
+    async fn take(
+        &self,
+        encoding: Encoding,
+        picture: Arc<Picture>,
+        cache: &mut RowCache,
+    ) -> Result<Encoding, NodeError> {
         let (mut encoding, begun) = self.begin(encoding, picture.clone()).await?;
         if let Err(error) = begun {
             self.context.refuse(self.request, error).await?;
@@ -101,14 +119,24 @@ impl Look<'_> {
         });
         let (encoding, patches) = written.await?.value;
         match patches {
-            Ok(_) if self.is_cancelled() => {}
             Ok(patches) => {
-                let patches = Embeddings::whole(patches, Some(source));
-                self.context.send("patches", Packet::embeddings(self.request, patches)).await?;
+                let patches = vec![Embeddings::whole(patches, Some(source))];
+                cache.keep(self.context, picture.digest(), &patches);
+                self.send(patches).await?;
             }
             Err(error) => self.context.refuse(self.request, error).await?,
         }
         Ok(encoding)
+    }
+
+    /// Sends the patch embeddings of the picture, unless nobody wants them any more.
+    async fn send(&self, patches: Vec<Embeddings>) -> Result<(), NodeError> {
+        let all = patches.len();
+        for (index, patches) in patches.into_iter().enumerate().take_while(|_| !self.is_cancelled()) {
+            let packet = Packet { last: self.last && index + 1 == all, ..Packet::embeddings(self.request, patches) };
+            self.context.send("patches", packet).await?;
+        }
+        Ok(())
     }
 
     /// Resizes the picture and embeds its patches.

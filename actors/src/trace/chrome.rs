@@ -49,14 +49,18 @@ pub(super) fn write(out: &mut impl Write, tracks: &mut Tracks, record: &Record) 
         Record::Job(job) => write_job(out, tracks, job),
         Record::Work { node, what, begin, length, request } => {
             let tid = tracks.number(out, NODES, node)?;
-            let mut args = Map::new();
-            if let Some(request) = request {
-                args.insert("request".into(), json!(request));
-            }
             line(
                 out,
                 json!({"ph": "X", "cat": "node", "name": what, "pid": NODES, "tid": tid, "ts": micros(*begin),
-                    "dur": micros(*length), "args": args}),
+                    "dur": micros(*length), "args": of_request(*request)}),
+            )
+        }
+        Record::Mark { node, what, at, request } => {
+            let tid = tracks.number(out, NODES, node)?;
+            line(
+                out,
+                json!({"ph": "i", "s": "t", "cat": "mark", "name": what, "pid": NODES, "tid": tid, "ts": micros(*at),
+                    "args": of_request(*request)}),
             )
         }
         Record::Sent { node, edge, hop, tokens, at } => {
@@ -98,19 +102,21 @@ fn write_job(out: &mut impl Write, tracks: &mut Tracks, job: &Job) -> io::Result
         ("decode" | "load", _) => format!("{}: {}", job.node, job.phase),
         (phase, tokens) => format!("{}: {phase} {tokens} tokens", job.node),
     };
-    let mut args = Map::new();
+    let mut args = of_request(job.request);
     args.insert("node".into(), json!(job.node));
     args.insert("phase".into(), json!(job.phase));
     args.insert("tokens".into(), json!(job.tokens));
     args.insert("wait_us".into(), json!(micros(job.wait)));
-    if let Some(request) = job.request {
-        args.insert("request".into(), json!(request));
-    }
     line(
         out,
         json!({"ph": "X", "cat": "job", "name": name, "pid": ACCELERATORS, "tid": tid, "ts": micros(job.begin),
             "dur": micros(job.length), "args": args}),
     )
+}
+
+/// The arguments of an event that belongs to a request or to none.
+fn of_request(request: Option<u64>) -> Map<String, Value> {
+    request.map(|request| ("request".to_owned(), json!(request))).into_iter().collect()
 }
 
 /// Nanoseconds as the format's microseconds.

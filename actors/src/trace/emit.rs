@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nanomind_hal::{AcceleratorId, JobLabel, JobTiming, Timestamp};
 
-use super::TARGET;
+use super::{COPIED_BYTES, SLOTS_IN_USE, TARGET};
 use crate::request::RequestId;
 
 /// A job has run: a slice on the track of its accelerator.
@@ -54,9 +54,28 @@ pub fn node_span(node: &str, what: &str, request: Option<RequestId>, begin: Time
     );
 }
 
+/// Something has happened at a node at one moment: a mark on the node's own track.
+pub fn mark(node: &str, what: &str, request: Option<RequestId>, now: Timestamp) {
+    tracing::trace!(
+        target: TARGET,
+        kind = "mark",
+        track = node,
+        what,
+        begin = now.as_nanos(),
+        request = request.map(|request| request.0),
+    );
+}
+
 /// A quantity has this value now: a step of the counter `name` ("battery", "queue depth cpu:0", "tokens/s mind").
 pub fn counter(name: &str, value: f64, now: Timestamp) {
     tracing::trace!(target: TARGET, kind = "counter", track = name, value, begin = now.as_nanos());
+}
+
+/// The slots of a pool and the bytes that were copied out of them, two counters: `slots in use eye.patches`,
+/// `copied bytes eye.patches`.
+pub fn pool(pool: &str, slots_in_use: usize, copied_bytes: u64, now: Timestamp) {
+    counter(&format!("{SLOTS_IN_USE}{pool}"), slots_in_use as f64, now);
+    counter(&format!("{COPIED_BYTES}{pool}"), copied_bytes as f64, now);
 }
 
 /// The governor has decided something: a mark on its own track.

@@ -96,6 +96,7 @@ impl Fields {
                 length: self.length,
                 request: self.request,
             },
+            "mark" => Record::Mark { node: self.track, what: self.what, at: self.begin, request: self.request },
             "sent" => {
                 Record::Sent { node: self.track, edge: self.edge, hop: self.hop, tokens: self.tokens, at: self.begin }
             }

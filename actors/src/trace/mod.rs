@@ -14,10 +14,14 @@ mod layer;
 mod record;
 mod summary;
 
-pub use emit::{counter, decision, hop_received, hop_sent, job, node_span};
+pub use emit::{counter, decision, hop_received, hop_sent, job, mark, node_span, pool};
 pub use file::{TraceError, TraceFile};
 pub use layer::TraceLayer;
-pub use summary::{EdgeSummary, NodeSummary, SummaryError, TraceSummary};
+pub use summary::{EdgeSummary, NodeSummary, PoolSummary, SummaryError, TraceSummary};
 
 /// The target of every `tracing` event that belongs in a trace.
 pub const TARGET: &str = "nanomind::trace";
+
+/// How the counters of a pool are called, before its name.
+const SLOTS_IN_USE: &str = "slots in use ";
+const COPIED_BYTES: &str = "copied bytes ";

@@ -5,6 +5,7 @@
 pub(super) enum Record {
     Job(Job),
     Work { node: String, what: String, begin: u64, length: u64, request: Option<u64> },
+    Mark { node: String, what: String, at: u64, request: Option<u64> },
     Sent { node: String, edge: String, hop: u64, tokens: u64, at: u64 },
     Received { node: String, edge: String, hop: u64, at: u64 },
     Counter { name: String, value: f64, at: u64 },

@@ -1,4 +1,4 @@
-//! What a trace says in figures: time by node and by edge.
+//! What a trace says in figures: time by node and by edge, and what pools of slots saw.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use super::{COPIED_BYTES, SLOTS_IN_USE};
 
 /// No trace of ours is larger; a larger file is refused before it is read.
 const LARGEST_FILE: u64 = 2 << 30;
@@ -48,6 +50,8 @@ pub struct TraceSummary {
     pub nodes: Vec<NodeSummary>,
     /// One line for each edge, by name.
     pub edges: Vec<EdgeSummary>,
+    /// One line for each pool of slots, by name.
+    pub pools: Vec<PoolSummary>,
     /// Records that the tracer lost; the figures are too small by these.
     pub lost_records: u64,
     /// Whether the file ended in the middle, as after a crash.
@@ -92,6 +96,17 @@ pub struct EdgeSummary {
     pub longest_ms: Option<f64>,
 }
 
+/// A pool of slots.
+#[derive(Clone, PartialEq, Default, Debug, Serialize)]
+pub struct PoolSummary {
+    /// The output that it serves ("eye.patches").
+    pub pool: String,
+    /// The most slots that were in use at once when something was sent.
+    pub most_slots: u64,
+    /// Embedding bytes that were copied rather than read in place.
+    pub copied_bytes: u64,
+}
+
 #[derive(Deserialize)]
 struct Event {
     ph: String,
@@ -127,6 +142,8 @@ struct Args {
     wait_us: f64,
     #[serde(default)]
     lost: u64,
+    #[serde(default)]
+    value: f64,
 }
 
 impl TraceSummary {
@@ -162,6 +179,7 @@ impl TraceSummary {
         let mut tracks = HashMap::new();
         let mut nodes: BTreeMap<(String, String, String), NodeSummary> = BTreeMap::new();
         let mut edges: BTreeMap<&str, Hops> = BTreeMap::new();
+        let mut pools: BTreeMap<&str, PoolSummary> = BTreeMap::new();
         let (mut first, mut last) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut lost_records = 0;
         for event in events {
@@ -178,6 +196,7 @@ impl TraceSummary {
                     let accelerator = tracks.get(&(event.pid, event.tid)).copied().unwrap_or("unnamed");
                     add_job(&mut nodes, accelerator, event);
                 }
+                ("C", _) => add_counter(&mut pools, event),
                 ("s" | "f", "edge") => edges.entry(&event.name).or_default().add(event),
                 _ => {}
             }
@@ -188,7 +207,8 @@ impl TraceSummary {
         }
         let edges = edges.into_iter().map(|(edge, hops)| hops.summary(edge)).collect();
         let span_ms = if last > first { (last - first) / 1e3 } else { 0.0 };
-        TraceSummary { span_ms, nodes, edges, lost_records, cut_short: false }
+        let pools = pools.into_values().collect();
+        TraceSummary { span_ms, nodes, edges, pools, lost_records, cut_short: false }
     }
 }
 
@@ -208,6 +228,22 @@ fn add_job(nodes: &mut BTreeMap<(String, String, String), NodeSummary>, accelera
     line.tokens += event.args.tokens;
     line.run_ms += event.dur / 1e3;
     line.wait_ms += event.args.wait_us / 1e3;
+}
+
+/// Takes in a counter, if it is one of a pool; both only ever say how much it is now.
+fn add_counter<'e>(pools: &mut BTreeMap<&'e str, PoolSummary>, event: &'e Event) {
+    let value = event.args.value as u64;
+    if let Some(name) = event.name.strip_prefix(SLOTS_IN_USE) {
+        let most = &mut pool_of(pools, name).most_slots;
+        *most = value.max(*most);
+    } else if let Some(name) = event.name.strip_prefix(COPIED_BYTES) {
+        let copied = &mut pool_of(pools, name).copied_bytes;
+        *copied = value.max(*copied);
+    }
+}
+
+fn pool_of<'p, 'e>(pools: &'p mut BTreeMap<&'e str, PoolSummary>, name: &'e str) -> &'p mut PoolSummary {
+    pools.entry(name).or_insert_with(|| PoolSummary { pool: name.to_owned(), ..PoolSummary::default() })
 }
 
 /// The packets of one edge while they are matched.
@@ -317,6 +353,22 @@ mod tests {
         fs::write(&path, "hello").unwrap();
         let error = TraceSummary::read(&path).unwrap_err().to_string();
         assert!(error.contains("notes.txt") && error.contains("not a Chrome trace"), "{error}");
+    }
+
+    #[test]
+    fn a_pool_is_summed_up_by_its_highest_counters() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        let file = TraceFile::create(&path).unwrap();
+        for (at, (slots, copied)) in [(1, 0), (3, 512), (2, 512)].into_iter().enumerate() {
+            let counter = |name: &str, value| Record::Counter { name: name.into(), value, at: at as u64 };
+            file.push(counter("slots in use eye.patches", f64::from(slots)));
+            file.push(counter("copied bytes eye.patches", f64::from(copied)));
+            file.push(counter("queue depth cpu", 9.0));
+        }
+        file.finish().unwrap();
+        let eye = PoolSummary { pool: "eye.patches".into(), most_slots: 3, copied_bytes: 512 };
+        assert_eq!(TraceSummary::read(&path).unwrap().pools, [eye]);
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod onlooker;
 mod pictures;
 mod reference;
 mod sight;
+mod sight_reuse;
 mod stage;

@@ -23,6 +23,22 @@ pub enum ConversationError {
         /// Positions that there are.
         context: usize,
     },
+    /// More pictures than the conversation may hold, even with all that may be forgotten forgotten.
+    #[error("the conversation shows {found} pictures, expected at most {most}")]
+    TooManyPictures {
+        /// Pictures that it shows.
+        found: usize,
+        /// Pictures that it may hold.
+        most: usize,
+    },
+    /// The template repeats a question or leaves it out, so that its pictures have no one place.
+    #[error("expected a chat template that shows each message once: it has {found} places for {expected} pictures")]
+    PicturePlaces {
+        /// Pictures that are to be shown.
+        expected: usize,
+        /// Places that the template's text has for them.
+        found: usize,
+    },
     /// The template's text cannot be read by the model.
     #[error(transparent)]
     Step(#[from] StepError),

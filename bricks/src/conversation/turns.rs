@@ -1,16 +1,18 @@
-//! The turns of a conversation: what was said, what is being answered, and what of it the cache still holds.
+//! The turns of a conversation: what was said and shown, what is being answered, and what of it the cache still holds.
 
 use std::sync::Arc;
 
 use super::error::ConversationError;
+use super::prompt::{Said, prompt};
 use crate::chat::{ChatTemplate, Message, Role};
 use crate::language::{DEFAULT_CHUNK, Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence};
-use crate::tokenizer::{Special, TokenId, Tokenizer};
+use crate::tokenizer::Tokenizer;
+use crate::vision::{Embeddings, PictureDigest};
 
-/// What happens when the conversation no longer fits into the context.
+/// What happens when the conversation no longer fits into the context, or holds on to more pictures than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFull {
-    /// The question is refused with [`ConversationError::ContextFull`].
+    /// The question is refused with [`ConversationError::ContextFull`] or [`ConversationError::TooManyPictures`].
     #[default]
     Refuse,
     /// The oldest question and its answer are forgotten, then the next ones; the system message stays.
@@ -28,12 +30,14 @@ pub struct ConversationOptions {
     pub chunk: usize,
     /// What happens when they do not suffice.
     pub on_full: OnFull,
+    /// Pictures whose slots the conversation may hold: what it reads again when the cache has lost them.
+    pub pictures: usize,
 }
 
 impl ConversationOptions {
-    /// A conversation of `context` positions without a system message of its own.
+    /// A conversation of `context` positions and up to two pictures, without a system message of its own.
     pub fn new(context: usize) -> ConversationOptions {
-        ConversationOptions { system: None, context, chunk: DEFAULT_CHUNK, on_full: OnFull::default() }
+        ConversationOptions { system: None, context, chunk: DEFAULT_CHUNK, on_full: OnFull::default(), pictures: 2 }
     }
 }
 
@@ -48,19 +52,71 @@ pub enum Shown {
     Nothing,
 }
 
+/// A question, and the pictures that were put before it.
+#[derive(Debug)]
+struct Asked {
+    question: Message,
+    /// None where the question is about pictures that were in sight already.
+    pictures: Vec<Embeddings>,
+}
+
+impl Asked {
+    fn said(&self) -> Said<'_> {
+        Said { message: &self.question, pictures: &self.pictures }
+    }
+}
+
+/// A question and its answer.
+#[derive(Debug)]
+pub struct Turn {
+    asked: Asked,
+    answer: Message,
+}
+
+impl Turn {
+    /// The question.
+    pub fn question(&self) -> &Message {
+        &self.asked.question
+    }
+
+    /// The pictures that stand before the question. None where it is about those of an earlier turn.
+    pub fn pictures(&self) -> &[Embeddings] {
+        &self.asked.pictures
+    }
+
+    /// What was shown of the answer.
+    pub fn answer(&self) -> &Message {
+        &self.answer
+    }
+}
+
 /// A chat over several turns. While a question is answered, its [`Generation`] holds the sequence.
+///
+/// A question may be about pictures. They are put into the prompt before its words, unless they are in sight already: the
+/// latest pictures of the conversation are these very ones. Slots of pictures are held for as long as their turn is
+/// remembered, and no longer.
 pub struct Conversation {
     model: Arc<LanguageModel>,
     tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
     options: ConversationOptions,
-    /// Settled questions and answers in turn.
-    messages: Vec<Message>,
+    /// Settled questions and answers.
+    turns: Vec<Turn>,
     /// The question that is being answered.
-    asked: Option<Message>,
+    asked: Option<Asked>,
     /// `None` while a generation has it, or after one was lost.
     sequence: Option<Sequence>,
     forgotten: usize,
+    /// Pictures of no known source so far.
+    nameless: u64,
+}
+
+/// A prompt that fits, and what it takes.
+struct Fit {
+    /// Turns to forget.
+    forget: usize,
+    asked: Asked,
+    prompt: Vec<PromptPart>,
 }
 
 impl Conversation {
@@ -76,19 +132,20 @@ impl Conversation {
             tokenizer,
             template,
             options,
-            messages: Vec::new(),
+            turns: Vec::new(),
             asked: None,
             sequence: None,
             forgotten: 0,
+            nameless: 0,
         }
     }
 
-    /// Settled questions and answers, without the system message.
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
+    /// Settled questions and answers in turn, without the system message.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
     }
 
-    /// Questions that were forgotten, with their answers, because the context was full.
+    /// Questions that were forgotten, with their answers, because the context was full or pictures were too many.
     pub fn forgotten(&self) -> usize {
         self.forgotten
     }
@@ -98,20 +155,26 @@ impl Conversation {
         self.asked.is_some()
     }
 
-    /// Asks. The generation reads only what the cache does not hold yet; give it back with [`Conversation::settle`].
-    pub fn ask(&mut self, question: &str, options: &GenerationOptions) -> Result<Generation, ConversationError> {
+    /// Asks `question` about `pictures`, in their order. The generation reads only what the cache does not hold yet; give
+    /// it back with [`Conversation::settle`].
+    pub fn ask(
+        &mut self,
+        question: &str,
+        mut pictures: Vec<Embeddings>,
+        options: &GenerationOptions,
+    ) -> Result<Generation, ConversationError> {
         if self.is_busy() {
             return Err(ConversationError::Busy);
         }
-        let asked = Message::new(Role::User, question);
-        let (first, tokens) = self.fit(&asked)?;
+        self.name(&mut pictures);
+        let Fit { forget, asked, prompt } = self.fit(&Message::new(Role::User, question), &pictures)?;
         let sequence = match self.sequence.take() {
             Some(sequence) => sequence,
             None => Sequence::with_chunk(&self.model, self.options.context, self.options.chunk)?,
         };
-        let generation = self.continue_with(sequence, &tokens, options)?;
-        self.messages.drain(..first);
-        self.forgotten += first / 2;
+        let generation = self.continue_with(sequence, prompt, options)?;
+        self.turns.drain(..forget);
+        self.forgotten += forget;
         self.asked = Some(asked);
         Ok(generation)
     }
@@ -125,7 +188,7 @@ impl Conversation {
         };
         self.sequence = Some(generation.into_sequence());
         if let (Some(asked), Some(text)) = (self.asked.take(), text) {
-            self.messages.extend([asked, Message::new(Role::Assistant, text)]);
+            self.turns.push(Turn { asked, answer: Message::new(Role::Assistant, text) });
         }
     }
 
@@ -134,51 +197,82 @@ impl Conversation {
         self.asked = None;
     }
 
-    /// Forgets everything that was said.
+    /// Forgets everything that was said and shown. What the cache holds of it is reused where the next prompt begins alike.
     pub fn clear(&mut self) {
-        self.messages.clear();
+        self.turns.clear();
         self.asked = None;
     }
 
-    /// The tokens of the conversation up to the answer to `asked`, and how many of the oldest messages had to be left
-    /// out for them to fit.
-    fn fit(&self, asked: &Message) -> Result<(usize, Vec<TokenId>), ConversationError> {
-        let mut first = 0;
-        loop {
-            let tokens = self.render(&self.messages[first..], asked)?;
-            let (needed, context) = (tokens.len(), self.options.context);
-            if needed <= context {
-                return Ok((first, tokens));
-            }
-            if self.options.on_full == OnFull::Refuse || first == self.messages.len() {
-                return Err(ConversationError::ContextFull { needed, context });
-            }
-            first += 2;
+    /// Rows of no known source are like no others, but they stay the same rows from turn to turn.
+    fn name(&mut self, pictures: &mut [Embeddings]) {
+        for picture in pictures.iter_mut().filter(|picture| picture.source.is_none()) {
+            picture.source = Some(PictureDigest::nameless(self.nameless));
+            self.nameless += 1;
         }
     }
 
-    fn render(&self, messages: &[Message], asked: &Message) -> Result<Vec<TokenId>, ConversationError> {
-        let system = self.options.system.as_deref().map(|text| Message::new(Role::System, text));
-        let messages: Vec<Message> =
-            system.into_iter().chain(messages.iter().cloned()).chain([asked.clone()]).collect();
-        let text = self.template.render(&messages, true)?;
-        Ok(self.tokenizer.encode_first(&text, Special::Parse))
+    /// The prompt up to the answer to `question`, with as many of the oldest turns left out as it takes to fit.
+    fn fit(&self, question: &Message, pictures: &[Embeddings]) -> Result<Fit, ConversationError> {
+        let ConversationOptions { context, on_full, pictures: most, .. } = self.options;
+        for forget in 0..=self.turns.len() {
+            let turns = &self.turns[forget..];
+            let pictures = if are_in_sight(turns, pictures) { Vec::new() } else { pictures.to_vec() };
+            let found = turns.iter().map(|turn| turn.pictures().len()).sum::<usize>() + pictures.len();
+            let is_last = on_full == OnFull::Refuse || forget == self.turns.len();
+            if found > most {
+                if is_last {
+                    return Err(ConversationError::TooManyPictures { found, most });
+                }
+                continue;
+            }
+            let asked = Asked { question: question.clone(), pictures };
+            let prompt = self.render(turns, &asked)?;
+            let needed = positions(&prompt);
+            if needed <= context {
+                return Ok(Fit { forget, asked, prompt });
+            }
+            if is_last {
+                return Err(ConversationError::ContextFull { needed, context });
+            }
+        }
+        unreachable!("the last round returns")
     }
 
-    /// Cuts the sequence back to what it shares with `tokens` and continues with the rest, at least the last token.
+    fn render(&self, turns: &[Turn], asked: &Asked) -> Result<Vec<PromptPart>, ConversationError> {
+        let system = self.options.system.as_deref().map(|text| Message::new(Role::System, text));
+        let mut said: Vec<Said<'_>> = system.iter().map(|message| Said { message, pictures: &[] }).collect();
+        said.extend(turns.iter().flat_map(|turn| [turn.asked.said(), Said { message: &turn.answer, pictures: &[] }]));
+        said.push(asked.said());
+        prompt(&self.template, &self.tokenizer, &said)
+    }
+
+    /// Cuts the sequence back to what it shares with `prompt` and continues with the rest, at least the last position.
     fn continue_with(
         &mut self,
         mut sequence: Sequence,
-        tokens: &[TokenId],
+        prompt: Vec<PromptPart>,
         options: &GenerationOptions,
     ) -> Result<Generation, ConversationError> {
-        let reused = sequence.common_prefix(&[Segment::Tokens(tokens)]).min(tokens.len().saturating_sub(1));
+        let segments: Vec<Segment<'_>> = prompt.iter().map(PromptPart::as_segment).collect();
+        let reused = sequence.common_prefix(&segments).min(positions(&prompt).saturating_sub(1));
         sequence.truncate(reused);
-        let prompt = vec![PromptPart::Tokens(tokens[reused..].to_vec())];
-        Generation::new(self.model.clone(), self.tokenizer.clone(), sequence, prompt, options).map_err(|refused| {
+        let rest = PromptPart::skip(prompt, reused);
+        Generation::new(self.model.clone(), self.tokenizer.clone(), sequence, rest, options).map_err(|refused| {
             let (error, sequence) = *refused;
             self.sequence = Some(sequence);
             error.into()
         })
     }
+}
+
+fn positions(prompt: &[PromptPart]) -> usize {
+    prompt.iter().map(|part| part.as_segment().len()).sum()
+}
+
+/// Whether the latest pictures of `turns` are these, so that the model looks at them without being shown them again. With
+/// another picture in between it would take that one for what is asked about.
+fn are_in_sight(turns: &[Turn], pictures: &[Embeddings]) -> bool {
+    let latest = turns.iter().map(Turn::pictures).rfind(|shown| !shown.is_empty()).unwrap_or_default();
+    !pictures.is_empty()
+        && latest.iter().map(|picture| picture.source).eq(pictures.iter().map(|picture| picture.source))
 }

@@ -154,4 +154,29 @@ impl PromptPart {
             PromptPart::Rows(run) => Segment::Rows(run),
         }
     }
+
+    /// What is left of `parts` without their first `positions`. Slots of which nothing is left are given back.
+    pub fn skip(parts: Vec<PromptPart>, positions: usize) -> Vec<PromptPart> {
+        let mut skipped = positions;
+        let rest = |part: PromptPart| {
+            let len = part.as_segment().len();
+            let gone = skipped.min(len);
+            skipped -= gone;
+            (gone < len).then(|| part.without_first(gone))
+        };
+        parts.into_iter().filter_map(rest).collect()
+    }
+
+    fn without_first(self, positions: usize) -> PromptPart {
+        match self {
+            PromptPart::Tokens(mut tokens) => {
+                tokens.drain(..positions);
+                PromptPart::Tokens(tokens)
+            }
+            PromptPart::Rows(run) => {
+                let range = run.range.start + positions..run.range.end;
+                PromptPart::Rows(RowRun { range, ..run })
+            }
+        }
+    }
 }

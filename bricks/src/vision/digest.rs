@@ -22,6 +22,14 @@ impl PictureDigest {
         PictureDigest(hasher.finalize().into())
     }
 
+    /// The digest of rows whose origin is not known: like that of no picture, and of no other number.
+    pub(crate) fn nameless(number: u64) -> PictureDigest {
+        let mut hasher = Sha256::new();
+        hasher.update("nameless");
+        hasher.update(number.to_le_bytes());
+        PictureDigest(hasher.finalize().into())
+    }
+
     /// The digest of what `step` makes of this: a model and whatever else decides about the result.
     #[must_use]
     pub fn through(self, step: &str) -> PictureDigest {

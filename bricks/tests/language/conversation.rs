@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use nanomind_bricks::language::{Generation, GenerationOptions};
 use nanomind_bricks::{
-    ChatTemplate, Conversation, ConversationError, ConversationOptions, OnFull, Role, Sampling, Shown, Tokenizer,
+    ChatTemplate, Conversation, ConversationError, ConversationOptions, Message, OnFull, Role, Sampling, Shown,
+    Tokenizer, Turn,
 };
 use nanomind_hal::Lane;
 use nanomind_kernels::Isa;
@@ -35,9 +36,13 @@ fn answer(mut generation: Generation) -> Generation {
     generation
 }
 
+fn said(conversation: &Conversation) -> Vec<Message> {
+    conversation.turns().iter().flat_map(|turn| [turn.question().clone(), turn.answer().clone()]).collect()
+}
+
 /// Asks, lets the answer finish and shows all of it; gives the answer and how many positions were reused.
 fn turn(conversation: &mut Conversation, question: &str) -> (String, usize) {
-    let generation = answer(conversation.ask(question, &options()).unwrap());
+    let generation = answer(conversation.ask(question, Vec::new(), &options()).unwrap());
     let (text, reused) = (generation.text().to_owned(), generation.counters().reused);
     conversation.settle(generation, Shown::All);
     (text, reused)
@@ -48,15 +53,16 @@ fn a_second_question_reuses_the_first_turn_and_is_answered_as_if_it_did_not() {
     let mut kept = conversation(512, OnFull::Refuse);
     let (_, reused) = turn(&mut kept, "Hello there");
     assert_eq!(reused, 0);
-    let messages = kept.messages().to_vec();
-    assert_eq!(messages.iter().map(|message| message.role).collect::<Vec<_>>(), [Role::User, Role::Assistant]);
+    let turn_of = |turn: &Turn| (turn.question().clone(), turn.answer().role);
+    let turns: Vec<_> = kept.turns().iter().map(turn_of).collect();
+    assert_eq!(turns, [(Message::new(Role::User, "Hello there"), Role::Assistant)]);
     let (with_cache, reused) = turn(&mut kept, "And again?");
     assert!(reused > 40, "only {reused} positions were reused");
 
     let mut lost = conversation(512, OnFull::Refuse);
     turn(&mut lost, "Hello there");
     // A generation that a panicking job took with it.
-    drop(lost.ask("And", &options()).unwrap());
+    drop(lost.ask("And", Vec::new(), &options()).unwrap());
     lost.abandon();
     let (without_cache, reused) = turn(&mut lost, "And again?");
     assert_eq!(reused, 0, "the sequence was lost");
@@ -67,11 +73,11 @@ fn a_second_question_reuses_the_first_turn_and_is_answered_as_if_it_did_not() {
 fn what_was_not_shown_is_forgotten() {
     let mut cut = conversation(512, OnFull::Refuse);
     turn(&mut cut, "Hello there");
-    let before = cut.messages().to_vec();
-    let generation = answer(cut.ask("Never mind", &options()).unwrap());
-    assert!(matches!(cut.ask("Too early", &options()), Err(ConversationError::Busy)));
+    let before = said(&cut);
+    let generation = answer(cut.ask("Never mind", Vec::new(), &options()).unwrap());
+    assert!(matches!(cut.ask("Too early", Vec::new(), &options()), Err(ConversationError::Busy)));
     cut.settle(generation, Shown::Nothing);
-    assert_eq!(cut.messages(), before);
+    assert_eq!(said(&cut), before);
 
     let mut never = conversation(512, OnFull::Refuse);
     turn(&mut never, "Hello there");
@@ -80,9 +86,9 @@ fn what_was_not_shown_is_forgotten() {
     assert_eq!(found, expected);
     assert!(reused > 40, "only {reused} positions were reused");
 
-    let generation = answer(cut.ask("One more", &options()).unwrap());
+    let generation = answer(cut.ask("One more", Vec::new(), &options()).unwrap());
     cut.settle(generation, Shown::Part("Only this".to_owned()));
-    assert_eq!(cut.messages().last().unwrap().content, "Only this");
+    assert_eq!(cut.turns().last().unwrap().answer().content, "Only this");
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn a_full_context_refuses_the_question_or_forgets_the_oldest_ones() {
     let mut strict = conversation(300, OnFull::Refuse);
     turn(&mut strict, &question);
     let error = loop {
-        match strict.ask(&question, &options()) {
+        match strict.ask(&question, Vec::new(), &options()) {
             Ok(generation) => strict.settle(answer(generation), Shown::All),
             Err(error) => break error,
         }
@@ -104,7 +110,7 @@ fn a_full_context_refuses_the_question_or_forgets_the_oldest_ones() {
         turn(&mut forgetful, &question);
     }
     assert!(forgetful.forgotten() > 0);
-    assert!(forgetful.messages().len() < 10);
-    let error = forgetful.ask(&"x".repeat(400), &options()).err().unwrap();
+    assert!(forgetful.turns().len() < 5);
+    let error = forgetful.ask(&"x".repeat(400), Vec::new(), &options()).err().unwrap();
     assert!(matches!(error, ConversationError::ContextFull { .. }), "{error}");
 }

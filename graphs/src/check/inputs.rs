@@ -1,4 +1,4 @@
-//! Each input: fed by one edge, and some edge makes the node run.
+//! Each input: fed by one edge, or by several where it takes them, and some edge makes the node run.
 use crate::{
     Code, Diagnostic, Firing, PortType, Role,
     check::{
@@ -22,7 +22,7 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, findings: &mut Findings) 
 }
 
 fn two_writers(index: usize, node: &Node<'_>, edges: &Edges, findings: &mut Findings) {
-    for (port, spec) in node.inputs().iter().enumerate() {
+    for (port, spec) in node.inputs().iter().enumerate().filter(|(_, spec)| !spec.many) {
         let into: Vec<_> = edges.sound.iter().filter(|edge| edge.to.node == index && edge.to.port == port).collect();
         let [first, second, ..] = into.as_slice() else { continue };
         let name = format!("{}.{}", node.name, spec.name);

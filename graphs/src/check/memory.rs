@@ -39,6 +39,10 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
             }
             None => {}
         }
+        let cache = node.spec.and_then(|spec| spec.cache.as_ref()).and_then(|field| node.values.get(field));
+        if let Some((FieldValue::Bytes(bytes), span)) = cache.map(|value| (&value.value, value.span)) {
+            add(node.name.clone(), "its cache".to_owned(), *bytes, span.unwrap_or(node.kind.span));
+        }
     }
     for edge in &edges.sound {
         if let (PortType::Embeddings { width: Width::Fixed(width), element }, Some(tokens)) =

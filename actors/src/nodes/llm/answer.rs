@@ -7,12 +7,13 @@ use nanomind_bricks::Shown;
 use nanomind_bricks::language::{FinishReason, Generation, Step};
 use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};
 
+use super::asks::Ask;
 use super::mind::Mind;
 use super::piece;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::NodeContext;
-use crate::packet::{Embeddings, Packet, Payload};
+use crate::packet::{Packet, Payload};
 use crate::report::AnswerReport;
 use crate::request::Request;
 
@@ -48,14 +49,10 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Answers `question`. A question that cannot be answered is refused; an error is one of the node.
-    pub(super) async fn give(
-        mut self,
-        mind: &mut Option<Mind>,
-        question: String,
-        pictures: Vec<Embeddings>,
-    ) -> Result<(), NodeError> {
+    /// Answers what is asked. A question that cannot be answered is refused; an error is one of the node.
+    pub(super) async fn give(mut self, mind: &mut Option<Mind>, ask: Ask) -> Result<(), NodeError> {
         let Some(mut asking) = mind.take() else { return Ok(()) };
+        let Ask { question, pictures, .. } = ask;
         let asked = self.context.jobs().run(self.spec(Phase::Prefill, 0, JobCost::default()), move |_| {
             let generation = asking.ask(&question, pictures);
             (asking, generation)

@@ -42,6 +42,7 @@ impl LlmFields {
             "refuse" => OnFull::Refuse,
             _ => OnFull::ForgetOldest,
         };
+        conversation.pictures = count("pictures")?;
         let sampling = Sampling {
             temperature: number("temperature")?,
             top_k: count("top_k")?,
@@ -63,6 +64,11 @@ impl LlmFields {
             history: plan.bool("history")?,
             trained_context: plan.model("model")?.context_length.and_then(|most| usize::try_from(most).ok()),
         })
+    }
+
+    /// Pictures that the node may hold on to.
+    pub(super) fn pictures(&self) -> usize {
+        self.conversation.pictures
     }
 
     /// Chooses a seed where the graph sets none, and says so, for a run that shall be repeated.

@@ -1,6 +1,7 @@
 //! `Llm`: a brick that answers prompts with a language model, one job a step, so that it can be moved between any two.
 
 mod answer;
+mod asks;
 mod fields;
 mod mind;
 
@@ -10,29 +11,34 @@ use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::{FieldSpec, FieldType, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
 use nanomind_hal::AcceleratorKind;
 
-use super::whole_text::WholeText;
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
-use crate::packet::{Packet, Payload};
+use crate::packet::Packet;
+use crate::request::{Request, RequestEnd};
 use answer::Answer;
+use asks::{Asked, Asks};
 use fields::LlmFields;
 use mind::Mind;
 
 pub(super) fn spec() -> NodeSpec {
     let ports = NodeSpec::brick(
         "Llm",
-        "Answers each prompt with a language model, token by token; remembers the turns before.",
+        "Answers each prompt with a language model, token by token; remembers the turns before. A question may be about \
+         pictures; with `prompt` latched and `embeddings` as the trigger, the last question is asked about each picture of \
+         a stream, which makes a request of its own.",
     )
     .input(PortSpec::new("prompt", PortType::Text, "The question; it may come in pieces."))
     .input(
         PortSpec::new(
             "embeddings",
             PortType::embeddings_of("model"),
-            "Rows that stand before the question of the same request. Such a question is answered by itself, without \
-                 the turns before.",
+            "Pictures that stand before the question of the same request, in the order of the edges, as many as `pictures` \
+             says. Those that the conversation looks at already are not read again.",
         )
         .joined()
-        .optional(),
+        .optional()
+        .many()
+        .keeps("pictures"),
     )
     .output(PortSpec::new("text", PortType::Text, "The answer, piece by piece."))
     .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
@@ -80,10 +86,19 @@ fn with_fields(spec: NodeSpec) -> NodeSpec {
             FieldSpec::choice(
                 "on_full",
                 &["forget_oldest", "refuse"],
-                "When turns and question exceed the context: forget the oldest turns (the system message stays), or refuse \
-                 the question. An answer that reaches the end of the context ends there.",
+                "When turns and question exceed the context, or their pictures `pictures`: forget the oldest turns (the \
+                 system message stays), or refuse the question. An answer that reaches the end of the context ends there.",
             )
             .default("forget_oldest"),
+        )
+        .field(
+            FieldSpec::integer(
+                "pictures",
+                1..=64,
+                "Pictures that the turns may show together, and one question by itself. Their rows stay in their slots \
+                 for as long as the turn is remembered.",
+            )
+            .default(2),
         )
 }
 
@@ -91,39 +106,57 @@ fn with_fields(spec: NodeSpec) -> NodeSpec {
 pub(super) struct Llm {
     file: PathBuf,
     fields: LlmFields,
-    texts: WholeText,
 }
 
 impl Llm {
     pub(super) fn new(plan: &PlannedNode) -> Result<Llm, NodeError> {
-        Ok(Llm { file: plan.model("model")?.path.clone(), fields: LlmFields::of(plan)?, texts: WholeText::default() })
+        Ok(Llm { file: plan.model("model")?.path.clone(), fields: LlmFields::of(plan)? })
     }
 }
 
 impl Node for Llm {
-    fn run(mut self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
+    fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
             let loaded = context.weights().language(&self.file, context.jobs()).await?;
+            let most = self.fields.pictures();
+            let mut asks = Asks::new(most);
             // Out of sight while a job has it.
             let mut mind = Some(Mind::new(loaded, self.fields.resolve(context.clock())));
             while let Some(firing) = context.next().await {
-                let Some(question) = self.texts.push(&firing.packet) else { continue };
-                let pictures = firing.joined("embeddings").iter().filter_map(|packet| match &packet.payload {
-                    Payload::Embeddings(picture) => Some(picture.clone()),
-                    _ => None,
-                });
-                let pictures: Vec<_> = pictures.collect();
-                let request = firing.packet.request();
+                let (asked, request) = (asks.take(&firing), firing.packet.request());
                 drop(firing);
-                Answer::new(&context, request).give(&mut mind, question, pictures).await?;
+                match asked {
+                    Asked::InPieces => {}
+                    Asked::Nothing => pass_over(&context, request),
+                    Asked::TooMany => {
+                        let cause =
+                            format!("expected at most {most} pictures of one request (field pictures), found more");
+                        context.refuse(request, cause).await?;
+                    }
+                    Asked::Whole(ask) => {
+                        let latched = ask.latched;
+                        Answer::new(&context, ask.request).give(&mut mind, *ask).await?;
+                        if let Some(latched) = latched {
+                            // Whoever asked has an answer, and the next one with each further picture.
+                            context.requests().settle(latched, RequestEnd::Answered);
+                        }
+                    }
+                }
             }
             Ok(())
         })
     }
 }
 
+/// A picture that came before any question is out of date when the first one comes: it is dropped, and counted.
+fn pass_over(context: &NodeContext, request: Request) {
+    tracing::info!(node = &**context.name(), "no question has come yet: pictures are passed over");
+    context.count("pictures before any question", 1);
+    context.requests().settle(request.id, RequestEnd::Dropped);
+}
+
 /// What the node sends of an answer.
-pub(super) fn piece(request: crate::request::Request, text: String, last: bool) -> Packet {
+pub(super) fn piece(request: Request, text: String, last: bool) -> Packet {
     let packet = Packet::text(request, text, 1);
     if last { packet.ending() } else { packet }
 }
