@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nanomind_bricks::language::LanguageConfig;
 use nanomind_bricks::store::{CATALOGUE, CatalogueSource, ModelRef, Store, StoreError, catalogue_entry};
-use nanomind_bricks::vision::VisionConfig;
+use nanomind_bricks::vision::{ProjectorConfig, VisionConfig};
 use nanomind_bricks::{Gguf, GgufError};
 use nanomind_graphs::{LoadError, Loader, ModelCatalogue, ModelFacts, ModelProblem};
 
@@ -57,15 +57,21 @@ fn language_facts(gguf: &Gguf) -> Result<ModelFacts, GgufError> {
     })
 }
 
-/// Of an mmproj file: both widths that its projector stands between.
+/// Of an mmproj file: both widths that its projector stands between, and what its largest picture takes.
 fn vision_facts(gguf: &Gguf) -> Result<ModelFacts, GgufError> {
     let config = VisionConfig::from_gguf(gguf)?;
-    // The second matrix of the `mlp` projector makes the rows; a file without one has an encoder alone.
-    let projection = gguf.find_tensor("mm.2.weight").map(|tensor| tensor.rows());
+    // A file may hold an encoder alone.
+    let projector = match ProjectorConfig::is_in(gguf)? {
+        true => Some(ProjectorConfig::from_gguf(gguf)?),
+        false => None,
+    };
     Ok(ModelFacts {
         architecture: gguf.architecture()?.to_owned(),
         encoder_width: u32::try_from(config.width).ok(),
-        projection_width: projection.and_then(|rows| u32::try_from(rows).ok()),
+        projection_width: projector.as_ref().and_then(|projector| u32::try_from(projector.width).ok()),
+        encoder_rows: u64::try_from(config.patches()).ok(),
+        projection_rows: projector.and_then(|projector| u64::try_from(projector.most_rows).ok()),
+        encoder_work_bytes: config.work_bytes(),
         ..ModelFacts::default()
     })
 }

@@ -150,13 +150,17 @@ impl<'a> Loader<'a> {
     /// A tensor `[rows, cols]` of numbers as f32.
     pub(crate) fn numbers(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError> {
         let (info, format) = self.tensor(name, rows, cols)?;
-        let mut out = vec![0.0; rows * cols];
-        kernels::dequantize(format, self.gguf.tensor_bytes(&info), &mut out)
+        self.dequantize(name, &info, format)
+    }
+
+    fn dequantize(&mut self, name: &str, info: &TensorInfo, format: Format) -> Result<Vec<f32>, ModelError> {
+        let mut out = vec![0.0; info.elements()];
+        kernels::dequantize(format, self.gguf.tensor_bytes(info), &mut out)
             .map_err(|source| self.shape_error(name, source))?;
         if let Some(found) = out.iter().find(|number| !number.is_finite()) {
             return Err(self.wrong(name, "finite numbers".into(), format!("{found}")));
         }
-        self.advance(&info);
+        self.advance(info);
         Ok(out)
     }
 
@@ -185,6 +189,18 @@ impl<'a> Loader<'a> {
         }
         let (info, format) = self.take(&weight, info)?;
         self.pack(name, info, format, rows, channels * size * size, Bias::Optional)
+    }
+
+    /// The weights of a convolution of each channel by itself, `[channels, 1, size, size]`, as f32.
+    pub(crate) fn depthwise(&mut self, name: &str, channels: usize, size: usize) -> Result<Vec<f32>, ModelError> {
+        let info = self.gguf.tensor(name)?.clone();
+        let expected = [channels, 1, size, size].map(|side| side as u64);
+        let found: Vec<u64> = info.dims().iter().rev().copied().collect();
+        if found != expected {
+            return Err(self.wrong(name, format!("shape {expected:?}"), format!("{found:?}")));
+        }
+        let (info, format) = self.take(name, info)?;
+        self.dequantize(name, &info, format)
     }
 
     fn pack(

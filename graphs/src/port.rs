@@ -217,6 +217,10 @@ pub struct PortSpec {
     /// (inputs only). A request may bring as many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keeps: Option<String>,
+    /// The integer field that, where a graph sets it, says how many rows a slot holds (outputs only); without it, slots
+    /// hold as many as the model makes at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
     /// What it is for, one sentence.
     pub doc: String,
 }
@@ -231,6 +235,7 @@ impl PortSpec {
             required: true,
             many: false,
             keeps: None,
+            rows: None,
             doc: doc.into(),
         }
     }
@@ -263,6 +268,12 @@ impl PortSpec {
     /// enough of them.
     pub fn keeps(mut self, field: impl Into<String>) -> Self {
         self.keeps = Some(field.into());
+        self
+    }
+
+    /// The slots of the output hold as many rows as the integer field `field` says, where a graph sets it.
+    pub fn rows(mut self, field: impl Into<String>) -> Self {
+        self.rows = Some(field.into());
         self
     }
 }

@@ -142,7 +142,8 @@ fn check_references(spec: &NodeSpec) -> Result<(), SpecError> {
             refer(field, "model", |ty| matches!(ty, FieldType::Model))?;
         }
     }
-    for field in spec.inputs.iter().filter_map(|port| port.keeps.as_ref()) {
+    let rows = spec.outputs.iter().filter_map(|port| port.rows.as_ref());
+    for field in spec.inputs.iter().filter_map(|port| port.keeps.as_ref()).chain(rows) {
         refer(field, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
     }
     if let Some(field) = &spec.cache {

@@ -87,6 +87,12 @@ pub struct ModelFacts {
     pub encoder_width: Option<u32>,
     /// Width of the rows that the projector makes.
     pub projection_width: Option<u32>,
+    /// Rows that the encoder makes at once.
+    pub encoder_rows: Option<u64>,
+    /// The most rows that the projector makes at once.
+    pub projection_rows: Option<u64>,
+    /// Bytes that the encoder computes in, beside its weights and rows.
+    pub encoder_work_bytes: u64,
     /// Longest context in tokens that the model was trained for.
     pub context_length: Option<u64>,
     /// Bytes of weights once loaded.
@@ -102,6 +108,15 @@ impl ModelFacts {
             ModelWidth::Embedding => self.embedding_width,
             ModelWidth::Encoder => self.encoder_width,
             ModelWidth::Projection => self.projection_width,
+        }
+    }
+
+    /// The most rows of that width that are made at once, if the file says.
+    pub fn rows(&self, which: ModelWidth) -> Option<u64> {
+        match which {
+            ModelWidth::Embedding => None,
+            ModelWidth::Encoder => self.encoder_rows,
+            ModelWidth::Projection => self.projection_rows,
         }
     }
 }

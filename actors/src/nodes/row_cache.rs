@@ -69,9 +69,18 @@ impl RowCache {
         self.kept.push((source, rows.to_vec()));
     }
 
+    /// Whether a picture of `slots` slots will be kept; if so, there is room for it from now on.
+    pub(super) fn reserve(&mut self, context: &NodeContext, slots: usize) -> bool {
+        let fits = slots <= self.slots;
+        if fits {
+            self.make_room(context, slots);
+        }
+        fits
+    }
+
     /// Gives slots back until `slots` more can be kept. Whoever makes a picture of several slots does so first, and then
     /// always finds a free one.
-    pub(super) fn make_room(&mut self, context: &NodeContext, slots: usize) {
+    fn make_room(&mut self, context: &NodeContext, slots: usize) {
         let mut taken: usize = self.kept.iter().map(|(_, rows)| rows.len()).sum();
         let mut evicted = 0;
         while taken + slots > self.slots && evicted < self.kept.len() {

@@ -1,14 +1,18 @@
-//! `VisionEncoder`: a brick that turns pictures into patch embeddings, a few layers a job, straight into a slot.
+//! `VisionEncoder`: a brick that turns pictures into patch embeddings, a few layers a job, straight into slots.
+//!
+//! Each square of a picture travels in a packet and a slot of its own. A slot for a whole picture would have to be made
+//! for the largest one: 37 squares and 124 MB for LLaVA-OneVision, several times over, where a square takes 3.4 MB. So
+//! the projector is at work on one square while this brick is at the next.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_bricks::vision::{Encoding, Picture, VisionError};
+use nanomind_bricks::vision::{Encoding, Picture, PictureDigest, Preparation, RowLayout, VisionError};
 use nanomind_graphs::{
     ElementType, FieldSpec, MemoryNeed, ModelWidth, NodeSpec, PlannedNode, PortSpec, PortType, Width,
 };
-use nanomind_hal::tabm::SlotPool;
+use nanomind_hal::tabm::{SlotPool, SlotReader};
 use nanomind_hal::{AcceleratorKind, JobClass, JobCost, Phase};
 
 use super::row_cache::{self, RowCache};
@@ -21,10 +25,11 @@ use crate::request::Request;
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::brick(
         "VisionEncoder",
-        "Turns each picture into patch embeddings with the vision transformer of an mmproj file.",
+        "Turns each picture into patch embeddings with the vision transformer of an mmproj file: a packet for each square \
+         that the model sees of it.",
     )
-    .input(PortSpec::new("image", PortType::Image, "The picture; it is resized as the model was trained."))
-    .output(PortSpec::new("patches", patches_of("model"), "One row for each patch of the picture."))
+    .input(PortSpec::new("image", PortType::Image, "The picture; it is resized and cut as the model was trained."))
+    .output(PortSpec::new("patches", patches_of("model"), "One row for each patch of a square of the picture."))
     .field(FieldSpec::model("model", "The mmproj GGUF file that holds the encoder."))
     .field(row_cache::field())
     .cache(row_cache::FIELD)
@@ -60,12 +65,11 @@ impl Node for VisionEncoder {
             let mut encoding = Encoding::new(encoder).map_err(NodeError::own)?;
             while let Some(firing) = context.next().await {
                 let Payload::Image(picture) = &firing.packet.payload else { continue };
-                let (picture, request) = (picture.clone(), firing.packet.request());
-                let last = firing.packet.last;
+                let (picture, request, last) = (picture.clone(), firing.packet.request(), firing.packet.last);
                 drop(firing);
                 let look = Look { context: &context, pool: &pool, request, last };
                 match cache.recall(&context, request.id, picture.digest()) {
-                    Some(patches) => look.send(patches).await?,
+                    Some(squares) => look.send_all(squares).await?,
                     None => encoding = look.take(encoding, picture, &mut cache).await?,
                 }
             }
@@ -79,79 +83,137 @@ struct Look<'a> {
     context: &'a NodeContext,
     pool: &'a SlotPool,
     request: Request,
-    /// Whether nothing of the request comes after this picture.
+    /// Whether nothing of the request comes after the picture.
     last: bool,
 }
 
+/// What a job takes along and gives back.
+struct Work {
+    encoding: Encoding,
+    preparation: Preparation,
+}
+
 impl Look<'_> {
-    /// Encodes `picture` and sends its patch embeddings; gives the memory back for the next one.
+    /// Encodes the squares of `picture` and sends each when it is done; gives the memory back for the next picture.
     async fn take(
         &self,
         encoding: Encoding,
         picture: Arc<Picture>,
         cache: &mut RowCache,
     ) -> Result<Encoding, NodeError> {
-        let (mut encoding, begun) = self.begin(encoding, picture.clone()).await?;
-        if let Err(error) = begun {
-            self.context.refuse(self.request, error).await?;
-            return Ok(encoding);
-        }
-        while !encoding.is_complete() {
-            if self.is_cancelled() {
-                return Ok(encoding);
+        let digest = picture.digest();
+        let source = digest.through(encoding.encoder().file());
+        let preparation = encoding.encoder().config().preprocess().prepare(picture);
+        let tiles = preparation.plan().count();
+        let is_kept = cache.reserve(self.context, tiles);
+        let mut squares = Vec::new();
+        let mut work = self.prepare(Work { encoding, preparation }).await?;
+        for tile in 0..tiles {
+            let encoded;
+            (work, encoded) = self.encode(work, tile, source).await?;
+            match encoded {
+                Ok(Some(square)) => {
+                    squares.extend(is_kept.then(|| square.clone()));
+                    self.send(square, tile + 1 == tiles).await?;
+                }
+                Ok(None) => return Ok(work.encoding),
+                Err(error) => {
+                    self.context.refuse(self.request, error).await?;
+                    return Ok(work.encoding);
+                }
             }
-            let layers = self.layers(&encoding);
-            let spec = self.spec(0, encoding.advance_cost(layers));
-            let advanced = self.context.jobs().run(spec, move |lane| {
-                encoding.advance(lane, layers);
-                encoding
-            });
-            encoding = advanced.await?.value;
         }
-        let slot = self.pool.acquire().await;
-        if self.is_cancelled() {
-            return Ok(encoding);
-        }
-        let source = picture.digest().through(encoding.encoder().file());
-        let written = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
-            let patches = encoding.publish(lane, slot);
-            (encoding, patches)
-        });
-        let (encoding, patches) = written.await?.value;
-        match patches {
-            Ok(patches) => {
-                let patches = vec![Embeddings::whole(patches, Some(source))];
-                cache.keep(self.context, picture.digest(), &patches);
-                self.send(patches).await?;
-            }
-            Err(error) => self.context.refuse(self.request, error).await?,
-        }
-        Ok(encoding)
+        cache.keep(self.context, digest, &squares);
+        Ok(work.encoding)
     }
 
-    /// Sends the patch embeddings of the picture, unless nobody wants them any more.
-    async fn send(&self, patches: Vec<Embeddings>) -> Result<(), NodeError> {
-        let all = patches.len();
-        for (index, patches) in patches.into_iter().enumerate().take_while(|_| !self.is_cancelled()) {
-            let packet = Packet { last: self.last && index + 1 == all, ..Packet::embeddings(self.request, patches) };
-            self.context.send("patches", packet).await?;
+    /// Resizes and cuts the picture, a band a job.
+    async fn prepare(&self, mut work: Work) -> Result<Work, NodeError> {
+        while !work.preparation.is_complete() && !self.is_cancelled() {
+            // What resampling costs is nothing like what layers cost.
+            let advanced = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
+                work.preparation.advance(lane);
+                work
+            });
+            work = advanced.await?.value;
+        }
+        Ok(work)
+    }
+
+    /// The patch embeddings of square `tile`; nothing where the request is cancelled.
+    async fn encode(
+        &self,
+        mut work: Work,
+        tile: usize,
+        source: PictureDigest,
+    ) -> Result<(Work, Result<Option<Embeddings>, VisionError>), NodeError> {
+        if self.is_cancelled() {
+            return Ok((work, Ok(None)));
+        }
+        let spec = self.spec(work.encoding.encoder().config().patches(), work.encoding.begin_cost());
+        let begun = self.context.jobs().run(spec, move |lane| {
+            let begun = work.encoding.begin(lane, &work.preparation.tile(lane, tile));
+            (work, begun)
+        });
+        let begun_well;
+        (work, begun_well) = begun.await?.value;
+        if let Err(error) = begun_well {
+            return Ok((work, Err(error)));
+        }
+        while !work.encoding.is_complete() {
+            if self.is_cancelled() {
+                return Ok((work, Ok(None)));
+            }
+            let layers = self.layers(&work.encoding);
+            let advanced = self.context.jobs().run(self.spec(0, work.encoding.advance_cost(layers)), move |lane| {
+                work.encoding.advance(lane, layers);
+                work
+            });
+            work = advanced.await?.value;
+        }
+        self.publish(work, tile, source).await
+    }
+
+    /// Writes the patch embeddings into a slot once one is free.
+    async fn publish(
+        &self,
+        work: Work,
+        tile: usize,
+        source: PictureDigest,
+    ) -> Result<(Work, Result<Option<Embeddings>, VisionError>), NodeError> {
+        let slot = self.pool.acquire().await;
+        if self.is_cancelled() {
+            return Ok((work, Ok(None)));
+        }
+        let written = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
+            let rows = work.encoding.publish(lane, slot);
+            (work, rows)
+        });
+        let (work, rows) = written.await?.value;
+        let plan = work.preparation.plan();
+        let square = rows.map(|rows: SlotReader| {
+            let layout = RowLayout::of_tile(rows.tokens(), tile, plan);
+            Some(Embeddings { rows, source: Some(source), layout })
+        });
+        Ok((work, square))
+    }
+
+    /// Sends squares that were encoded before.
+    async fn send_all(&self, squares: Vec<Embeddings>) -> Result<(), NodeError> {
+        let all = squares.len();
+        for (tile, square) in squares.into_iter().enumerate() {
+            self.send(square, tile + 1 == all).await?;
         }
         Ok(())
     }
 
-    /// Resizes the picture and embeds its patches.
-    async fn begin(
-        &self,
-        mut encoding: Encoding,
-        picture: Arc<Picture>,
-    ) -> Result<(Encoding, Result<(), VisionError>), NodeError> {
-        let spec = self.spec(encoding.encoder().config().patches(), encoding.begin_cost());
-        let begun = self.context.jobs().run(spec, move |lane| {
-            let pixels = encoding.encoder().config().preprocess().apply(lane, &picture);
-            let begun = encoding.begin(lane, &pixels);
-            (encoding, begun)
-        });
-        Ok(begun.await?.value)
+    /// Sends a square, unless nobody wants it any more.
+    async fn send(&self, square: Embeddings, is_last: bool) -> Result<(), NodeError> {
+        if self.is_cancelled() {
+            return Ok(());
+        }
+        let packet = Packet { last: self.last && is_last, ..Packet::embeddings(self.request, square) };
+        self.context.send("patches", packet).await
     }
 
     /// The most layers that are predicted to fit the time of a job.

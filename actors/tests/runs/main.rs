@@ -11,4 +11,5 @@ mod pictures;
 mod reference;
 mod sight;
 mod sight_reuse;
+mod squares;
 mod stage;

@@ -6,6 +6,7 @@ use nanomind_hal::{JobCost, Lane};
 use nanomind_kernels::{self as kernels, Isa};
 
 use super::config::VisionConfig;
+use super::projector::NEWLINES;
 use crate::gguf::Gguf;
 use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
 
@@ -62,6 +63,7 @@ impl Layer {
         let mut square = |part: &str| loader.linear(&name(part), width, width, Bias::Optional);
         let (query, key, value, output) =
             (square("attn_q")?, square("attn_k")?, square("attn_v")?, square("attn_out")?);
+        let (up, down) = feed_forward_names(loader, config, &name("ffn_up"), &name("ffn_down"));
         Ok(Layer {
             attention_norm: Norm::load(loader, config, &name("ln1"))?,
             query,
@@ -69,14 +71,23 @@ impl Layer {
             value,
             output,
             feed_forward_norm: Norm::load(loader, config, &name("ln2"))?,
-            up: loader.linear(&name("ffn_up"), feed_forward, width, Bias::Optional)?,
-            down: loader.linear(&name("ffn_down"), width, feed_forward, Bias::Optional)?,
+            up: loader.linear(&up, feed_forward, width, Bias::Optional)?,
+            down: loader.linear(&down, width, feed_forward, Bias::Optional)?,
         })
     }
 
     fn linears(&self) -> [&Linear; 6] {
         [&self.query, &self.key, &self.value, &self.output, &self.up, &self.down]
     }
+}
+
+/// The names of the two projections of a feed-forward block. Early converters of llama.cpp exchanged them: then what is
+/// called the second one takes rows of the model's width.
+fn feed_forward_names(loader: &Loader<'_>, config: &VisionConfig, up: &str, down: &str) -> (String, String) {
+    let second = loader.gguf().find_tensor(&format!("{down}.weight"));
+    let exchanged = second.is_some_and(|tensor| tensor.cols() == config.width && config.width != config.feed_forward);
+    let (up, down) = if exchanged { (down, up) } else { (up, down) };
+    (up.to_owned(), down.to_owned())
 }
 
 /// A vision transformer of CLIP's or SigLIP's kind: immutable weights, shared by all encodings and lanes.
@@ -103,7 +114,8 @@ impl VisionEncoder {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<VisionEncoder, ModelError> {
         let config = VisionConfig::from_gguf(gguf)?;
-        let mut loader = Loader::new(gguf, isa, lane, |name| name.starts_with("v."), progress);
+        let ours = |name: &str| name.starts_with("v.") && !NEWLINES.contains(&name);
+        let mut loader = Loader::new(gguf, isa, lane, ours, progress);
         let VisionConfig { width, patch_size, .. } = config;
         let patch = loader.convolution("v.patch_embd", width, 3, patch_size)?;
         let class = match config.class_token {

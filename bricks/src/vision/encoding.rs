@@ -1,4 +1,4 @@
-//! One picture on its way through an encoder: state that any lane may move on by a few layers.
+//! One square of a picture on its way through an encoder: state that any lane may move on by a few layers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -141,27 +141,28 @@ impl Encoding {
     }
 
     /// Writes the patch embeddings to `out`, `[patches, width]`: the last addition, or the last norm where there is one,
-    /// has its result there.
+    /// has its result there. They come in the order of the picture's lines, but those that are projected together stand
+    /// together.
     ///
     /// # Panics
     /// The encoding is not complete, or `out` has another length.
     pub fn write(&self, lane: &Lane, out: &mut [f32]) {
         assert!(self.is_complete(), "{} layers are left", self.remaining());
         let config = self.encoder.config();
-        let first = (config.tokens() - config.patches()) * config.width;
+        let (isa, width) = (self.encoder.isa(), config.width);
+        let first = (config.tokens() - config.patches()) * width;
         let (residual, delta) = (&self.residual[first..], &self.delta[first..]);
         assert_eq!(out.len(), residual.len(), "the values of all patch embeddings");
-        match &self.encoder.post_norm {
-            Some(norm) => normalise(lane, self.encoder.isa(), norm, residual, out),
-            None => {
-                let run = ROWS_PER_TASK * config.width;
-                lane.for_each_chunk_mut(out, run, |task, out| {
-                    let range = task * run..task * run + out.len();
-                    let (residual, delta) = (&residual[range.clone()], &delta[range]);
-                    out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y);
-                });
+        lane.for_each_chunk_mut(out, ROWS_PER_TASK * width, |task, out| {
+            for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                let start = config.patch_of_row(task * ROWS_PER_TASK + row) * width;
+                let (residual, delta) = (&residual[start..start + width], &delta[start..start + width]);
+                match &self.encoder.post_norm {
+                    Some(norm) => norm.apply(isa, residual, out),
+                    None => out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y),
+                }
             }
-        }
+        });
     }
 
     /// Writes the patch embeddings straight into the rows of a slot and publishes it. The slot is free again on error.

@@ -102,10 +102,10 @@ pub enum VisionError {
         /// Positions of the encoder.
         tokens: usize,
     },
-    /// Patch embeddings of another width.
-    #[error("{found} values of patch embeddings, expected rows of {expected}")]
-    PatchWidth {
-        /// Width that the projector takes.
+    /// Patch embeddings of another width or number.
+    #[error("a square of {found} values of patch embeddings, expected {expected}")]
+    Patches {
+        /// Values that the projector takes for a square.
         expected: usize,
         /// Values that there are.
         found: usize,

@@ -1,25 +1,19 @@
-//! From a picture to the numbers that an encoder reads, equal to Hugging Face's processors within a 255th.
+//! From a picture to the numbers that an encoder reads, equal to Hugging Face's processors (those of PIL) within a 255th.
+
+use std::sync::Arc;
 
 use nanomind_hal::Lane;
 
+use super::framing::{Framing, TilePlan};
 use super::picture::Picture;
-use super::resample::{Window, resample};
-
-/// How a picture becomes a square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// The shorter side is resized to the square's, the middle is cut out; CLIP's way.
-    CentreCrop,
-    /// Both sides are resized to the square's; SigLIP's way.
-    Stretch,
-}
+use super::preparation::Preparation;
 
 /// What an encoder expects of its pictures.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Preprocess {
-    /// Side of the square in pixels.
+    /// Side of a square in pixels.
     pub size: usize,
-    /// How a picture becomes a square.
+    /// How a picture becomes squares.
     pub framing: Framing,
     /// Subtracted from each channel, which is in 0..=1.
     pub mean: [f32; 3],
@@ -27,7 +21,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-/// A picture as an encoder reads it: a normalised plane a channel.
+/// A square as an encoder reads it: a normalised plane a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pixels {
     size: usize,
@@ -35,30 +29,36 @@ pub struct Pixels {
 }
 
 impl Preprocess {
-    /// Resizes, crops and normalises, on `lane`.
-    pub fn apply(&self, lane: &Lane, picture: &Picture) -> Pixels {
-        let square = resample(lane, picture, self.window(picture.width(), picture.height()));
-        let plane = self.size * self.size;
-        let mut values = vec![0.0; 3 * plane];
-        lane.for_each_chunk_mut(&mut values, plane, |channel, plane| {
+    /// How a picture of this size is cut into squares.
+    pub fn plan(&self, width: usize, height: usize) -> TilePlan {
+        self.framing.plan(self.size, width, height)
+    }
+
+    /// A picture on its way to its squares, in jobs.
+    pub fn prepare(&self, picture: Arc<Picture>) -> Preparation {
+        Preparation::new(self.clone(), picture)
+    }
+
+    /// All squares of a picture at once, in the order in which they are encoded.
+    pub fn apply(&self, lane: &Lane, picture: &Arc<Picture>) -> Vec<Pixels> {
+        let mut preparation = self.prepare(picture.clone());
+        while !preparation.is_complete() {
+            preparation.advance(lane);
+        }
+        (0..preparation.plan().count()).map(|tile| preparation.tile(lane, tile)).collect()
+    }
+
+    /// Normalises the square whose rows begin at `rows` of a canvas, `stride` bytes apart.
+    pub(super) fn normalise(&self, lane: &Lane, rows: &[u8], stride: usize) -> Pixels {
+        let mut values = vec![0.0; 3 * self.size * self.size];
+        lane.for_each_chunk_mut(&mut values, self.size, |line, values| {
+            let (channel, y) = (line / self.size, line % self.size);
             let (mean, std) = (self.mean[channel], self.std[channel]);
-            for (value, pixel) in plane.iter_mut().zip(square.chunks_exact(3)) {
+            for (value, pixel) in values.iter_mut().zip(rows[y * stride..].chunks_exact(3)) {
                 *value = (f32::from(pixel[channel]) / 255.0 - mean) / std;
             }
         });
         Pixels { size: self.size, values }
-    }
-
-    fn window(&self, width: usize, height: usize) -> Window {
-        let side = self.size;
-        match self.framing {
-            Framing::Stretch => Window { resized: (side, side), left: 0, top: 0, side },
-            Framing::CentreCrop => {
-                let shorter = width.min(height);
-                let resized = (side * width / shorter, side * height / shorter);
-                Window { resized, left: (resized.0 - side) / 2, top: (resized.1 - side) / 2, side }
-            }
-        }
     }
 }
 

@@ -115,7 +115,85 @@ fn hyperparameters_out_of_bounds_are_refused() {
     refused(tiny().set("clip.vision.feature_layer", vec![3u32]), "feature_layer`: expected one layer from 0 to 2");
     refused(tiny().set("clip.vision.feature_layer", vec![0u32, 1]), "feature_layer`: expected one layer");
     refused(tiny().set("clip.use_gelu", true).set("clip.use_silu", true), "use_silu`: expected one activation");
-    refused(tiny().set("clip.projector_type", "ldpv2"), "clip.projector_type`: expected mlp, found ldpv2");
+    let other = "clip.projector_type`: expected mlp, idefics3, ldpv2, found resampler";
+    refused(tiny().set("clip.projector_type", "resampler"), other);
+}
+
+#[test]
+fn ways_to_cut_pictures_that_make_no_sense_are_refused_before_anything_is_sized_by_them() {
+    let aspect = |text: &str| tiny().set("clip.vision.image_aspect_ratio", text);
+    let anyres = |sizes: Vec<u32>| aspect("anyres").set("clip.vision.image_grid_pinpoints", sizes);
+    refused(aspect("wide"), "image_aspect_ratio`: expected square, pad or anyres, found wide");
+    let pairs = "image_grid_pinpoints`: expected 1 to 256 pairs of height and width, found";
+    refused(aspect("anyres"), &format!("{pairs} 0 numbers"));
+    refused(anyres(vec![8, 8, 16]), &format!("{pairs} 3 numbers"));
+    refused(anyres(vec![8; 514]), &format!("{pairs} 514 numbers"));
+    let multiples = "image_grid_pinpoints`: expected multiples of the image_size of 8 that make at most 256 tiles";
+    for pair in [[8, 0], [8, 12], [u32::MAX, 8], [8, 8 * 257], [8 * 32, 8 * 32]] {
+        refused(anyres(vec![8, 8, pair[0], pair[1]]), multiples);
+    }
+    let merge = |kind: &str| anyres(vec![8, 16]).set("clip.vision.mm_patch_merge_type", kind);
+    refused(merge("unpad"), "mm_patch_merge_type`: expected flat or spatial_unpad, found unpad");
+    refused(merge("spatial_unpad"), "tensor `v.image_newline`");
+    refused(merge("spatial_unpad").tensor("v.image_newline", &[7]), "v.image_newline`: expected shape [6], found [7]");
+    assert_eq!(merge("spatial_unpad").tensor("model.image_newline", &[6]).load(), Ok(()));
+    for limit in ["anyres_max_", "anyres_max_0", "anyres_max_257", "anyres_max_-1", "anyres_max_9.5"] {
+        let file = merge("spatial_unpad").set("clip.vision.image_aspect_ratio", limit);
+        refused(file, "image_aspect_ratio`: expected anyres_max_ and a number from 1 to 256, found");
+    }
+}
+
+/// The tiny file with Idefics3's projector of blocks of 2 by 2 patches.
+fn shuffled() -> File {
+    let file = tiny().without("mm.0.weight").without("mm.2.weight").without("clip.projector_type");
+    let file = file.set("clip.projector_type", "idefics3").set("clip.vision.projector.scale_factor", 2u32);
+    let blocks = ["ln1.weight", "ln1.bias", "ln2.weight", "ln2.bias"].map(|name| (name, vec![8]));
+    let squares = ["attn_q", "attn_k", "attn_v", "attn_out"].map(|name| (name, vec![8, 8]));
+    let mut file = file.tensor("mm.model.fc.weight", &[32, 6]);
+    for (name, dims) in blocks {
+        file = file.tensor(&format!("v.blk.1.{name}"), &dims);
+    }
+    for (name, dims) in squares {
+        file = file.tensor(&format!("v.blk.1.{name}.weight"), &dims);
+    }
+    file.tensor("v.blk.1.ffn_up.weight", &[8, 12]).tensor("v.blk.1.ffn_down.weight", &[12, 8])
+}
+
+#[test]
+fn blocks_and_tiles_of_idefics3_that_make_no_sense_are_refused() {
+    assert_eq!(shuffled().load(), Ok(()));
+    let scale = |scale: u32| shuffled().set("clip.vision.projector.scale_factor", scale);
+    refused(scale(0), "projector.scale_factor`: expected an integer from 1 to 64, found 0");
+    refused(scale(65), "projector.scale_factor`: expected an integer from 1 to 64, found 65");
+    refused(scale(3), "projector.scale_factor`: expected whole blocks of 3 by 3 patches, found 2 patches a side");
+    refused(scale(1), "tensor `mm.model.fc.weight`: expected shape [6, 8], found [6, 32]");
+    let longest = |longest: u32| shuffled().set("clip.vision.preproc_image_size", longest);
+    refused(longest(0), "preproc_image_size`: expected an integer from 1 to 4096, found 0");
+    refused(longest(4097), "preproc_image_size`: expected an integer from 1 to 4096, found 4097");
+    refused(longest(1000), "preproc_image_size`: expected at most 256 tiles of 8 by 8 pixels, found 1000, which");
+    refused(shuffled().without("mm.model.fc.weight"), "tensor `mm.model.fc.weight`");
+    refused(shuffled().tensor("mm.0.weight", &[8, 6]), "mm.0.weight");
+}
+
+#[test]
+fn the_convolution_of_mobilevlm_must_have_its_shape() {
+    let convolved = || {
+        let file = tiny().without("mm.0.weight").without("mm.2.weight").without("clip.projector_type");
+        let file = file.set("clip.projector_type", "ldpv2").tensor("mm.model.mlp.0.weight", &[8, 10]);
+        let file = file.tensor("mm.model.mlp.2.weight", &[10, 6]).tensor("mm.model.peg.0.bias", &[6]);
+        file.tensor("mm.model.peg.0.weight", &[3, 3, 1, 6])
+    };
+    assert_eq!(convolved().load(), Ok(()));
+    let other = convolved().tensor("mm.model.peg.0.weight", &[3, 3, 6, 1]);
+    refused(other, "mm.model.peg.0.weight`: expected shape [6, 1, 3, 3], found [1, 6, 3, 3]");
+    let odd = convolved().set("clip.vision.image_size", 12u32).tensor("v.position_embd.weight", &[8, 9]);
+    refused(odd, "patch_size`: expected whole blocks of 2 by 2 patches, found 3 patches a side");
+}
+
+#[test]
+fn projections_that_early_converters_exchanged_are_set_right() {
+    let exchanged = tiny().tensor("v.blk.0.ffn_up.weight", &[12, 8]).tensor("v.blk.0.ffn_down.weight", &[8, 12]);
+    assert_eq!(exchanged.load(), Ok(()));
 }
 
 #[test]
@@ -126,5 +204,6 @@ fn tensors_that_are_missing_misshapen_or_unknown_are_refused() {
     refused(tiny().tensor("v.blk.0.ffn_down.weight", &[11, 8]), "v.blk.0.ffn_down.weight");
     refused(tiny().tensor("v.blk.0.ls1.weight", &[8]), "v.blk.0.ls1.weight");
     refused(tiny().tensor("mm.2.weight", &[9, 6]), "mm.2.weight");
-    refused(tiny().tensor("model.image_newline", &[6]), "model.image_newline");
+    // As llama.cpp, which does not read the learned row where tiles are merged flat.
+    assert_eq!(tiny().tensor("model.image_newline", &[6]).load(), Ok(()));
 }

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod drawn;
-mod fixture;
+mod expected;
+mod eye;
 mod hostile;
 mod invariance;
 mod lying;
 mod reference;
 mod scene;
 mod slots;
+mod small;

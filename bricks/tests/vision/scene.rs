@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nanomind_bricks::language::{Generation, GenerationOptions, LanguageModel, PromptPart, RowRun, Sequence};
-use nanomind_bricks::vision::{Encoding, Picture, PictureLimits, Projector, VisionEncoder};
+use nanomind_bricks::vision::{Encoding, Picture, PictureLimits, Projector, Square, VisionEncoder};
 use nanomind_bricks::{Gguf, Sampling, Special, Tokenizer};
 use nanomind_hal::Lane;
 use nanomind_hal::tabm::{ElementType, SlotGeometry, SlotPool, SlotReader};
@@ -41,7 +41,8 @@ pub(super) fn look(
     picture: &Picture,
 ) -> SlotReader {
     let config = encoding.encoder().config().clone();
-    encoding.begin(lane, &config.preprocess().apply(lane, picture)).unwrap();
+    let arrangement = projector.arrange(config.preprocess().plan(picture.width(), picture.height()));
+    encoding.begin(lane, &config.preprocess().apply(lane, &Arc::new(picture.clone()))[0]).unwrap();
     while !encoding.is_complete() {
         encoding.advance(lane, 2);
     }
@@ -49,7 +50,8 @@ pub(super) fn look(
     let between = SlotPool::new(SlotGeometry { slots: 1, max_tokens: patches, width, element }).unwrap();
     let encoded = encoding.publish(lane, between.try_acquire().unwrap()).unwrap();
     let mut slot = pool.try_acquire().unwrap();
-    projector.project(lane, &mut projector.projection(), encoded.rows_f32(), 0..patches, &mut slot).unwrap();
+    let square = Square { arrangement: &arrangement, tile: 0, patches: encoded.rows_f32() };
+    projector.project(lane, &mut projector.projection(), square, 0..patches, &mut slot).unwrap();
     assert_eq!(between.stats().copied_bytes, 0);
     slot.publish(patches)
 }

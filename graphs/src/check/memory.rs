@@ -1,6 +1,6 @@
 //! Memory at worst against what the machine allows.
 use crate::{
-    Code, Diagnostic, FieldValue, Machine, MemoryEstimate, MemoryNeed, MemoryShare, PortType, Span, Width,
+    Code, Diagnostic, FieldValue, Machine, MemoryEstimate, MemoryNeed, MemoryShare, ModelWidth, PortType, Span, Width,
     check::{edges::Edges, nodes::Node},
     findings::Findings,
     units,
@@ -44,7 +44,15 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
             add(node.name.clone(), "its cache".to_owned(), *bytes, span.unwrap_or(node.kind.span));
         }
     }
-    for edge in &edges.sound {
+    for (index, node) in nodes.iter().enumerate() {
+        for (port, output) in node.outputs().iter().enumerate() {
+            let Some(slots) = Slots::of(nodes, edges, index, port) else { continue };
+            let owner = format!("{}.{}", node.name, output.name);
+            add(owner, format!("{} slots of {} rows", slots.count, slots.rows), slots.bytes, node.kind.span);
+            add(node.name.clone(), "its work".to_owned(), slots.work_bytes, node.kind.span);
+        }
+    }
+    for edge in edges.sound.iter().filter(|edge| Slots::of(nodes, edges, edge.from.node, edge.from.port).is_none()) {
         if let (PortType::Embeddings { width: Width::Fixed(width), element }, Some(tokens)) =
             (&edge.ty, edge.queue.tokens)
         {
@@ -62,6 +70,48 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
         findings.push(describe(&shares, total, budget));
     }
     MemoryEstimate { shares: shares.into_iter().map(|(share, _)| share).collect(), total }
+}
+
+/// The slots of an output whose rows are a model's, all made before the first packet.
+struct Slots {
+    count: u64,
+    rows: u64,
+    bytes: u64,
+    /// What the maker computes in.
+    work_bytes: u64,
+}
+
+impl Slots {
+    /// A slot for each packet that the output's edges and their consumers hold, and one in the maker's hand. `None` where
+    /// the model does not say how many rows it makes at once, or nobody listens.
+    fn of(nodes: &[Node<'_>], edges: &Edges, node: usize, port: usize) -> Option<Slots> {
+        let (maker, output) = (&nodes[node], nodes[node].outputs().get(port)?);
+        let PortType::Embeddings { width: Width::OfModel { field, which }, element } = &output.ty else { return None };
+        let facts = maker.models.get(field)?;
+        let set = output.rows.as_ref().and_then(|rows| integer(maker, rows));
+        let (rows, width) = (set.or(facts.rows(*which))?, u64::from(facts.width(*which)?));
+        let leaving = edges.sound.iter().filter(|edge| (edge.from.node, edge.from.port) == (node, port));
+        let waiting = leaving.map(|edge| {
+            let consumer = &nodes[edge.to.node];
+            let keeps = consumer.inputs().get(edge.to.port).and_then(|input| input.keeps.as_ref());
+            let held = keeps.and_then(|field| integer(consumer, field)).unwrap_or(0);
+            // While it holds some, a request brings as many more.
+            u64::from(edge.queue.packets).saturating_add(held).saturating_add(held.max(1))
+        });
+        let count = waiting.fold(0, u64::saturating_add);
+        let count = (count > 0).then_some(count)?.saturating_add(1);
+        let bytes = count.saturating_mul(rows).saturating_mul(width).saturating_mul(element.bytes());
+        let work_bytes = if *which == ModelWidth::Encoder { facts.encoder_work_bytes } else { 0 };
+        Some(Slots { count, rows, bytes, work_bytes })
+    }
+}
+
+/// The value of an integer field that is set and not negative.
+fn integer(node: &Node<'_>, field: &str) -> Option<u64> {
+    match node.values.get(field).map(|value| &value.value) {
+        Some(FieldValue::Integer(value)) => u64::try_from(*value).ok(),
+        _ => None,
+    }
 }
 
 fn describe(shares: &[(MemoryShare, Span)], total: u64, budget: u64) -> Diagnostic {
