@@ -108,8 +108,9 @@ impl Projector {
         Arrangement::new(&self.config, plan)
     }
 
-    /// Projects the blocks `blocks` of a square into their rows of `slot`. Squares and blocks come in order, from the first; a job may take some and the next one
-    /// the rest. Whoever has projected all of them publishes [`Arrangement::rows`] rows.
+    /// Projects the blocks `blocks` of a square into their rows of `slot`. Squares and blocks come in order, from the
+    /// first; a job may take some and the next one the rest. Whoever has projected all of them publishes
+    /// [`Arrangement::rows`] rows.
     ///
     /// # Panics
     /// The square is not one of the arrangement or `blocks` are not within it, or `work` was made for another instruction
