@@ -153,3 +153,23 @@ fn who_wants_no_colours_is_shown_the_name_alone() {
         assert_eq!(terminal.exit_code(), Some(0), "{variable:?}");
     }
 }
+
+#[test]
+fn a_stream_of_pictures_is_answered_about_one_by_one_and_what_came_too_early_is_counted() {
+    let machine = FreshMachine::new();
+    let folder = machine.path("album");
+    fs::create_dir(&folder).unwrap();
+    for name in ["scene-00.png", "scene-01.png"] {
+        fs::copy(format!("{SAMPLES}/{name}"), folder.join(name)).unwrap();
+    }
+    let sets = ["source=folder", "folder=album", "every=500ms"];
+    let ran = machine.run(run("watch.ron", &sets, &["--report", "report.json"])).exits(0);
+    let edges = report(&machine)["edges"].as_array().unwrap().clone();
+    let to_eye = edges.iter().find(|edge| edge["edge"] == "source.picture.image → eye.image").unwrap();
+    // A machine that needs longer than the time between the pictures looks at the second alone.
+    let expected = match to_eye["dropped"].as_u64() {
+        Some(0) => format!("{SCENE_00}There is a small white digit 6.\n"),
+        _ => "There is a small white digit 6.\n".to_owned(),
+    };
+    assert_eq!(ran.stdout, expected, "{to_eye:#}");
+}
