@@ -1,10 +1,16 @@
-//! The clock: the only place of the project that reads the time or sleeps.
+//! The clock: the only place of the project that reads the time or sleeps. It is the machine's, or a virtual one.
+//!
+//! Virtual time stands on tokio's paused clock, which leaps to the next timer whenever every task waits. That clock's
+//! timers count milliseconds, so one of its milliseconds stands for one virtual nanosecond and nothing is rounded.
 
 use std::fmt;
+use std::io;
 use std::ops::Add;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{self, Handle, Runtime};
+use tokio::time::{Instant as TokioInstant, Sleep};
 
 /// A moment, in nanoseconds since its [`Clock`] was started. Moments of one clock and its clones compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,57 +58,159 @@ impl fmt::Display for Timestamp {
 /// Sleeping needs a tokio runtime with its time driver on; reading the time needs nothing.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    start: Instant,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { start: Instant },
+    Virtual(VirtualTime),
 }
 
 impl Clock {
     /// A clock that follows the machine's monotonic clock and starts now.
     pub fn system() -> Clock {
-        Clock { start: Instant::now() }
+        Clock { source: Source::System { start: Instant::now() } }
+    }
+
+    /// A virtual clock that starts at `wall`, and the runtime that moves it: all that is to live in virtual time runs
+    /// there, on the one thread that drives the runtime. Time stands still while any task can go on; when all of them
+    /// wait, it leaps to what the first of them sleeps for. So a run takes the same course each time, to the
+    /// nanosecond, and takes no longer than its computing. What runs on other threads is not waited for.
+    ///
+    /// # Errors
+    /// The operating system refuses what a runtime needs.
+    pub fn simulated(wall: SystemTime) -> io::Result<(Clock, Runtime)> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+        let handle = runtime.handle().clone();
+        let start = {
+            let _inside = handle.enter();
+            TokioInstant::now()
+        };
+        Ok((Clock { source: Source::Virtual(VirtualTime { runtime: handle, start, wall }) }, runtime))
+    }
+
+    /// Whether it is a virtual one.
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.source, Source::Virtual(_))
     }
 
     /// The present moment.
     pub fn now(&self) -> Timestamp {
-        Timestamp(nanos(self.start.elapsed()))
+        match &self.source {
+            Source::System { start } => Timestamp(nanos(start.elapsed())),
+            Source::Virtual(time) => time.now(),
+        }
     }
 
-    /// The date on the wall, for names and logs. It may jump; never measure with it.
+    /// The date on the wall, for names and logs. It may jump; never measure with it. A virtual clock's date is that of
+    /// its start and what has passed since.
     pub fn wall(&self) -> SystemTime {
-        SystemTime::now()
+        match &self.source {
+            Source::System { .. } => SystemTime::now(),
+            Source::Virtual(time) => time.wall + Duration::from_nanos(self.now().0),
+        }
     }
 
-    /// Sleeps for `time` (resolution: 1 ms).
+    /// Sleeps for `time` (resolution: 1 ms; of a virtual clock, 1 ns).
     pub async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        self.sleep_until(self.now() + time).await;
+    }
+
+    /// Sleeps until it is `then`; not at all if that is past.
+    pub async fn sleep_until(&self, then: Timestamp) {
+        let sleep = match &self.source {
+            // A moment that the machine's clock cannot tell is too far off to come.
+            Source::System { start } => match start.checked_add(Duration::from_nanos(then.0)) {
+                Some(then) => tokio::time::sleep_until(then.into()),
+                None => return std::future::pending().await,
+            },
+            Source::Virtual(time) => time.sleep_until(then),
+        };
+        sleep.await;
+    }
+
+    /// Waits for `work`, but no longer than `time`. Work that is ready at that very moment counts as done.
+    ///
+    /// # Errors
+    /// The time is up; the work is dropped.
+    pub async fn timeout<F: Future>(&self, time: Duration, work: F) -> Result<F::Output, TimedOut> {
+        tokio::select! {
+            biased;
+            output = work => Ok(output),
+            () = self.sleep(time) => Err(TimedOut { after: time }),
+        }
     }
 
     /// Stops the calling thread for `time`. For threads that may wait, such as that of a download; never in an actor.
+    /// Who blocks a thread waits for the world outside, so this is the machine's time even where the clock is virtual.
     pub fn sleep_blocking(&self, time: Duration) {
         std::thread::sleep(time);
     }
 
     /// Ticks every `period`, the first time at once. A late tick is not made up for: ticks never come in bursts.
     ///
-    /// A zero period is taken as 1 ms, the finest that the timer can do.
+    /// A zero period is taken as 1 ms, the finest that the machine's timer can do.
     pub fn interval(&self, period: Duration) -> Interval {
-        let mut ticks = tokio::time::interval(period.max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        Interval { ticks, clock: self.clone() }
+        let period = if period.is_zero() { FINEST } else { period };
+        Interval { next: self.now(), period, clock: self.clone() }
     }
+}
+
+/// What the machine's timers can do.
+const FINEST: Duration = Duration::from_millis(1);
+
+/// How late a tick may come and still be followed in step.
+const IN_STEP: Duration = Duration::from_millis(5);
+
+/// A paused runtime's time, a millisecond of it read as a nanosecond.
+#[derive(Clone, Debug)]
+struct VirtualTime {
+    runtime: Handle,
+    start: TokioInstant,
+    wall: SystemTime,
+}
+
+impl VirtualTime {
+    /// Outside of its runtime tokio would tell the machine's time, hence the handle.
+    fn now(&self) -> Timestamp {
+        let _inside = self.runtime.enter();
+        let passed = TokioInstant::now().duration_since(self.start).as_millis();
+        Timestamp(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    fn sleep_until(&self, then: Timestamp) -> Sleep {
+        let _inside = self.runtime.enter();
+        // The start plus any `u64` of milliseconds is less than what an instant can hold.
+        tokio::time::sleep_until(self.start + Duration::from_millis(then.0))
+    }
+}
+
+/// The time was up before the work was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not done within {after:?}")]
+pub struct TimedOut {
+    /// How long it was waited for.
+    pub after: Duration,
 }
 
 /// A steady tick, from [`Clock::interval`].
 #[derive(Debug)]
 pub struct Interval {
-    ticks: tokio::time::Interval,
+    next: Timestamp,
+    period: Duration,
     clock: Clock,
 }
 
 impl Interval {
     /// Waits for the next tick and says when it came. Cancelling the wait loses no tick.
     pub async fn tick(&mut self) -> Timestamp {
-        self.ticks.tick().await;
-        self.clock.now()
+        let due = self.next;
+        self.clock.sleep_until(due).await;
+        let now = self.clock.now();
+        let late = now.since(due) > IN_STEP;
+        self.next = if late { now } else { due } + self.period;
+        now
     }
 }
 
@@ -112,49 +220,4 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
-    }
-
-    #[test]
-    fn clones_share_their_start() {
-        let clock = Clock::system();
-        let clone = clock.clone();
-        let (first, second) = (clock.now(), clone.now());
-        assert!(second >= first, "the clone went back from {first} to {second}");
-    }
-
-    #[test]
-    fn a_timestamp_never_goes_below_zero_or_over_the_end() {
-        let (early, late) = (Timestamp::from_nanos(5), Timestamp::from_nanos(8));
-        assert_eq!(late.since(early), Duration::from_nanos(3));
-        assert_eq!(early.since(late), Duration::ZERO);
-        assert_eq!(Timestamp::from_nanos(u64::MAX) + Duration::from_secs(1), Timestamp::from_nanos(u64::MAX));
-    }
-
-    #[test]
-    fn sleeping_takes_at_least_the_time_asked_for() {
-        let clock = Clock::system();
-        let before = clock.now();
-        runtime().block_on(clock.sleep(Duration::from_millis(3)));
-        let slept = clock.now().since(before);
-        assert!(slept >= Duration::from_millis(3), "slept {slept:?}");
-    }
-
-    #[test]
-    fn ticks_come_in_order_and_a_zero_period_does_not_panic() {
-        let clock = Clock::system();
-        let ticks = runtime().block_on(async {
-            let mut interval = clock.interval(Duration::ZERO);
-            let mut ticks = Vec::new();
-            for _ in 0..3 {
-                ticks.push(interval.tick().await);
-            }
-            ticks
-        });
-        assert!(ticks.is_sorted(), "{ticks:?}");
-    }
-}
+mod tests;

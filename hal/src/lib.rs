@@ -20,7 +20,7 @@ pub use accelerator::{
     Accelerator, AcceleratorError, AcceleratorId, AcceleratorIdError, AcceleratorKind, AcceleratorStats, CoreLease,
     JobClass, JobCost, JobDone, JobError, JobHandle, JobLabel, JobOrder, JobTiming, JobTotals, Phase, RunningJob,
 };
-pub use clock::{Clock, Interval, Timestamp};
+pub use clock::{Clock, Interval, TimedOut, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};
 pub use folder_watch::{FolderChange, FolderWatch, WatchFor};
 pub use memory::tabm;
