@@ -5,11 +5,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use super::id::AcceleratorId;
 use super::order::JobLabel;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::cpu::Lane;
 
 /// A result with its timing.
@@ -98,17 +99,15 @@ impl<T: 'static> fmt::Debug for JobHandle<T> {
     }
 }
 
-/// A job with its types erased. Dropped without having run, it tells its handle that the accelerator was stopped.
+/// A job with its types erased. Dropped before its result was handed over, it tells its handle that the accelerator
+/// was stopped.
 pub(super) trait Job: Send {
-    /// Runs the work on `lane`, says when it began and ended to `ended`, and only then hands over the result:
-    /// whoever receives it finds the accelerator's books written and the cores given back.
-    fn run(self: Box<Self>, lane: &Lane, clock: &Clock, about: About<'_>, ended: &mut dyn FnMut(JobTiming, bool));
-}
+    /// Does the work on `lane` and keeps what comes of it; whether it came to its end.
+    fn work(&mut self, lane: &Lane) -> bool;
 
-/// What a job is told about itself when it runs.
-pub(super) struct About<'a> {
-    pub(super) label: &'a JobLabel,
-    pub(super) submitted: Timestamp,
+    /// Hands over what came of the work. By then the accelerator's books are written and its cores given back, so
+    /// whoever receives it finds them so.
+    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming);
 }
 
 /// Makes a job of `work`, and the handle that waits for it.
@@ -119,25 +118,35 @@ where
 {
     let (reply, result) = flume::bounded(1);
     let waiting = result.clone().into_recv_async();
-    (Box::new(Work { work, reply }), JobHandle { accelerator, result, waiting })
+    (Box::new(Work { stage: Stage::Waiting(work), reply }), JobHandle { accelerator, result, waiting })
 }
 
 struct Work<T, F> {
-    work: F,
+    stage: Stage<T, F>,
     reply: flume::Sender<JobResult<T>>,
 }
 
+enum Stage<T, F> {
+    Waiting(F),
+    Running,
+    Done(thread::Result<T>),
+}
+
 impl<T: Send, F: FnOnce(&Lane) -> T + Send> Job for Work<T, F> {
-    fn run(self: Box<Self>, lane: &Lane, clock: &Clock, about: About<'_>, ended: &mut dyn FnMut(JobTiming, bool)) {
-        let started = clock.now();
-        let work = self.work;
+    fn work(&mut self, lane: &Lane) -> bool {
+        let Stage::Waiting(work) = std::mem::replace(&mut self.stage, Stage::Running) else { return false };
         // A job owns what it works on and it is dropped with it, so nobody sees what a panic left half done.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(lane)));
-        let timing = JobTiming { submitted: about.submitted, started, finished: clock.now() };
-        ended(timing, outcome.is_ok());
+        let succeeded = outcome.is_ok();
+        self.stage = Stage::Done(outcome);
+        succeeded
+    }
+
+    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming) {
+        let Stage::Done(outcome) = self.stage else { return };
         let result = outcome
             .map(|value| JobDone { value, timing })
-            .map_err(|panic| JobError::Panicked { label: about.label.clone(), message: panic_message(&*panic) });
+            .map_err(|panic| JobError::Panicked { label: label.clone(), message: panic_message(&*panic) });
         // There is room for one; the handle may be gone, which is its owner's right.
         let _ = self.reply.try_send(result);
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::CpuSet;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn accelerator_on(name: &str, cpus: &str, lease: &CoreLease) -> Accelerator {

@@ -1,0 +1,126 @@
+//! An accelerator's desk: where jobs are handed in and wait, and where the books are kept. What runs them is another's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::id::AcceleratorId;
+use super::job::{Job, JobTiming};
+use super::order::{JobCost, JobOrder, Phase};
+use super::predictor::Predictor;
+use super::queue::{Queue, Waiting};
+use super::stats::{AcceleratorStats, JobTotals, RunningJob};
+use crate::clock::Clock;
+
+/// What the handles of an accelerator and the one that runs its jobs share.
+pub(super) struct Desk {
+    pub(super) id: AcceleratorId,
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    submitted: Condvar,
+}
+
+struct State {
+    queue: Queue,
+    predictor: Predictor,
+    stats: AcceleratorStats,
+    /// What the running job was predicted to take.
+    running_for: Duration,
+    stopped: bool,
+}
+
+impl Desk {
+    pub(super) fn new(id: AcceleratorId, clock: Clock) -> Desk {
+        let stats = AcceleratorStats {
+            id,
+            queue_depth: 0,
+            running: None,
+            backlog: Duration::ZERO,
+            total: JobTotals::default(),
+            nodes: Default::default(),
+        };
+        let state = State {
+            queue: Queue::default(),
+            predictor: Predictor::default(),
+            stats,
+            running_for: Duration::ZERO,
+            stopped: false,
+        };
+        Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new() }
+    }
+
+    /// Puts a job in the queue. Once stopped, it is dropped, which is what tells its handle.
+    pub(super) fn submit(&self, order: JobOrder, job: Box<dyn Job>) {
+        let mut state = self.state.lock();
+        if !state.stopped {
+            state.queue.push(Waiting { order, submitted: self.clock.now(), job });
+            self.submitted.notify_one();
+        }
+    }
+
+    pub(super) fn predict(&self, phase: Phase, cost: JobCost) -> Duration {
+        self.state.lock().predictor.predict(phase, cost)
+    }
+
+    pub(super) fn stats(&self) -> AcceleratorStats {
+        let state = self.state.lock();
+        let predict = |order: &JobOrder| state.predictor.predict(order.label.phase, order.cost);
+        let running =
+            state.stats.running.as_ref().map_or(Duration::ZERO, |running| {
+                state.running_for.saturating_sub(self.clock.now().since(running.since))
+            });
+        AcceleratorStats {
+            queue_depth: state.queue.len(),
+            backlog: state.queue.backlog(predict).saturating_add(running),
+            ..state.stats.clone()
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        let failed = std::mem::take(&mut state.queue);
+        self.submitted.notify_one();
+        drop(state);
+        // Outside the lock, as the captures of a job may do anything when they are dropped.
+        drop(failed);
+    }
+
+    /// Blocks this thread until a job waits; `false` once stopped.
+    pub(super) fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.queue.is_empty() {
+            if state.stopped {
+                return false;
+            }
+            self.submitted.wait(&mut state);
+        }
+        true
+    }
+
+    /// Takes the job that goes next; none if it was stopped meanwhile.
+    pub(super) fn begin(&self) -> Option<Waiting> {
+        let mut state = self.state.lock();
+        let next = state.queue.pop()?;
+        state.running_for = state.predictor.predict(next.order.label.phase, next.order.cost);
+        state.stats.running = Some(RunningJob { label: next.order.label.clone(), since: self.clock.now() });
+        Some(next)
+    }
+
+    /// Writes down a job that ended.
+    pub(super) fn end(&self, order: &JobOrder, timing: JobTiming, succeeded: bool) {
+        let label = &order.label;
+        let mut state = self.state.lock();
+        state.stats.running = None;
+        state.stats.total.add(label, timing, succeeded);
+        match state.stats.nodes.get_mut(&label.node) {
+            Some(node) => node.add(label, timing, succeeded),
+            None => state.stats.nodes.entry(Arc::clone(&label.node)).or_default().add(label, timing, succeeded),
+        }
+        // Where a panic cut a job short, its time says nothing about its cost.
+        if succeeded {
+            state.predictor.learn(label.phase, order.cost, timing.ran());
+        }
+    }
+}

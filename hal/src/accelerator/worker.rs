@@ -1,0 +1,57 @@
+//! The worker of real cores: a thread that runs an accelerator's jobs one at a time, and survives them.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::desk::Desk;
+use super::job::JobTiming;
+use super::lease::CoreLease;
+use super::queue::Waiting;
+use crate::cpu::{CpuSet, Lane, keep_this_thread_on};
+
+/// Runs the jobs of a desk on a lane, cores in hand.
+pub(super) struct Worker {
+    pub(super) desk: Arc<Desk>,
+    pub(super) lane: Lane,
+    pub(super) lease: CoreLease,
+    pub(super) cpus: Arc<CpuSet>,
+}
+
+impl Worker {
+    /// Starts the thread. It ends when the desk is stopped.
+    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name(self.desk.id.to_string()).spawn(move || {
+            keep_this_thread_on(self.cpus.iter());
+            while self.desk.wait() {
+                self.run_next();
+            }
+        })
+    }
+
+    fn run_next(&self) {
+        // The job is chosen when the cores are there: a more urgent one may have come meanwhile.
+        let guard = self.lease.acquire(&self.cpus);
+        let Some(Waiting { order, submitted, mut job }) = self.desk.begin() else { return };
+        let label = &order.label;
+        let span = tracing::debug_span!(
+            "job", accelerator = %self.desk.id, node = %label.node, phase = %label.phase, tokens = label.tokens,
+        );
+        let run = || {
+            let started = self.desk.clock.now();
+            let succeeded = job.work(&self.lane);
+            let timing = JobTiming { submitted, started, finished: self.desk.clock.now() };
+            if guard.is_wanted() {
+                self.lane.rest();
+            }
+            drop(guard);
+            self.desk.end(&order, timing, succeeded);
+            job.deliver(label, timing);
+        };
+        // A job catches its own panic; this is for a result that panics when it is dropped, its handle being gone.
+        if span.in_scope(|| catch_unwind(AssertUnwindSafe(run))).is_err() {
+            tracing::error!(label = %order.label, "the result of a job panicked when it was dropped");
+        }
+    }
+}
