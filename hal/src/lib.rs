@@ -14,6 +14,7 @@ mod folder_watch;
 mod memory;
 mod power;
 mod probe;
+pub mod profile;
 mod sync;
 
 pub use accelerator::{

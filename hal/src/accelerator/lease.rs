@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -31,6 +33,8 @@ struct Entries {
 struct Entry {
     ticket: u64,
     cpus: Arc<CpuSet>,
+    /// The task that waits; a thread waits for `changed`.
+    waker: Option<Waker>,
 }
 
 impl Entries {
@@ -46,15 +50,41 @@ impl CoreLease {
         CoreLease::default()
     }
 
-    /// Waits for `cpus`, and holds them until the guard is dropped. A thread that holds some must not ask for more.
+    /// Blocks this thread until it has `cpus`, and holds them until the guard is dropped. A thread that holds some
+    /// must not ask for more.
     pub(crate) fn acquire(&self, cpus: &Arc<CpuSet>) -> LeaseGuard<'_> {
+        let guard = self.line_up(cpus);
+        let mut entries = self.book.entries.lock();
+        while !entries.is_next(guard.ticket, cpus) {
+            self.book.changed.wait(&mut entries);
+        }
+        drop(entries);
+        guard
+    }
+
+    /// [`CoreLease::acquire`] for a task. Giving up the wait gives up the place in the line.
+    pub(crate) async fn acquire_async(&self, cpus: &Arc<CpuSet>) -> LeaseGuard<'_> {
+        let guard = self.line_up(cpus);
+        poll_fn(|context| {
+            let mut entries = self.book.entries.lock();
+            if entries.is_next(guard.ticket, cpus) {
+                return Poll::Ready(());
+            }
+            if let Some(mine) = entries.queue.iter_mut().find(|entry| entry.ticket == guard.ticket) {
+                mine.waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        guard
+    }
+
+    /// Takes a place in the line.
+    fn line_up(&self, cpus: &Arc<CpuSet>) -> LeaseGuard<'_> {
         let mut entries = self.book.entries.lock();
         let ticket = entries.next;
         entries.next += 1;
-        entries.queue.push_back(Entry { ticket, cpus: Arc::clone(cpus) });
-        while !entries.is_next(ticket, cpus) {
-            self.book.changed.wait(&mut entries);
-        }
+        entries.queue.push_back(Entry { ticket, cpus: Arc::clone(cpus), waker: None });
         LeaseGuard { book: &self.book, ticket }
     }
 }
@@ -67,7 +97,7 @@ impl fmt::Debug for CoreLease {
     }
 }
 
-/// Cores that are held; dropping it gives them to who waits.
+/// Cores that are held, or a place in the line for them; dropping it gives them to who waits.
 pub(crate) struct LeaseGuard<'a> {
     book: &'a Book,
     ticket: u64,
@@ -84,8 +114,13 @@ impl LeaseGuard<'_> {
 
 impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
-        self.book.entries.lock().queue.retain(|entry| entry.ticket != self.ticket);
+        let mut entries = self.book.entries.lock();
+        entries.queue.retain(|entry| entry.ticket != self.ticket);
+        // In the order of the line, so that a simulation takes the same course each time.
+        let waiting: Vec<Waker> = entries.queue.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        drop(entries);
         self.book.changed.notify_all();
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -93,6 +128,7 @@ impl Drop for LeaseGuard<'_> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Context;
     use std::thread;
 
     fn cpus(list: &str) -> Arc<CpuSet> {
@@ -139,6 +175,22 @@ mod tests {
         let first = lease.acquire(&one);
         let second = lease.acquire(&other);
         assert!(!first.is_wanted() && !second.is_wanted());
+    }
+
+    #[test]
+    fn a_task_waits_its_turn_and_one_that_gives_up_leaves_the_line() {
+        let lease = CoreLease::new();
+        let (all, first) = (cpus("0-1"), cpus("0"));
+        let mut context = Context::from_waker(Waker::noop());
+        let held = lease.acquire(&first);
+        let mut wide = Box::pin(lease.acquire_async(&all));
+        let mut narrow = Box::pin(lease.acquire_async(&first));
+        assert!(wide.as_mut().poll(&mut context).is_pending());
+        assert!(narrow.as_mut().poll(&mut context).is_pending());
+        drop(held);
+        assert!(narrow.as_mut().poll(&mut context).is_pending(), "the wide group asked first");
+        drop(wide);
+        assert!(narrow.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]
