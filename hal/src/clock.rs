@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{self, Handle, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 /// A moment, in nanoseconds since its [`Clock`] was started. Moments of one clock and its clones compare.
@@ -154,6 +155,14 @@ impl Clock {
     pub fn interval(&self, period: Duration) -> Interval {
         let period = if period.is_zero() { FINEST } else { period };
         Interval { next: self.now(), period, clock: self.clone() }
+    }
+
+    /// Has the runtime of a virtual clock run a task; `None` where the clock is the machine's.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<JoinHandle<()>> {
+        match &self.source {
+            Source::System { .. } => None,
+            Source::Virtual(time) => Some(time.runtime.spawn(task)),
+        }
     }
 }
 

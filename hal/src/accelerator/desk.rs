@@ -1,6 +1,8 @@
 //! An accelerator's desk: where jobs are handed in and wait, and where the books are kept. What runs them is another's.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -18,6 +20,7 @@ pub(super) struct Desk {
     pub(super) id: AcceleratorId,
     pub(super) clock: Clock,
     state: Mutex<State>,
+    /// Wakes the thread that waits for jobs; a task leaves its waker in the state.
     submitted: Condvar,
 }
 
@@ -27,11 +30,12 @@ struct State {
     stats: AcceleratorStats,
     /// What the running job was predicted to take.
     running_for: Duration,
+    waker: Option<Waker>,
     stopped: bool,
 }
 
 impl Desk {
-    pub(super) fn new(id: AcceleratorId, clock: Clock) -> Desk {
+    pub(super) fn new(id: AcceleratorId, clock: Clock, predictor: Predictor) -> Desk {
         let stats = AcceleratorStats {
             id,
             queue_depth: 0,
@@ -42,9 +46,10 @@ impl Desk {
         };
         let state = State {
             queue: Queue::default(),
-            predictor: Predictor::default(),
+            predictor,
             stats,
             running_for: Duration::ZERO,
+            waker: None,
             stopped: false,
         };
         Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new() }
@@ -55,7 +60,7 @@ impl Desk {
         let mut state = self.state.lock();
         if !state.stopped {
             state.queue.push(Waiting { order, submitted: self.clock.now(), job });
-            self.submitted.notify_one();
+            self.ring(&mut state);
         }
     }
 
@@ -81,7 +86,7 @@ impl Desk {
         let mut state = self.state.lock();
         state.stopped = true;
         let failed = std::mem::take(&mut state.queue);
-        self.submitted.notify_one();
+        self.ring(&mut state);
         drop(state);
         // Outside the lock, as the captures of a job may do anything when they are dropped.
         drop(failed);
@@ -99,6 +104,30 @@ impl Desk {
         true
     }
 
+    /// Waits until a job waits; `false` once stopped. For the one task that runs the jobs.
+    pub(super) async fn wait_async(&self) -> bool {
+        poll_fn(|context| {
+            let mut state = self.state.lock();
+            match (state.queue.is_empty(), state.stopped) {
+                (false, _) => Poll::Ready(true),
+                (true, true) => Poll::Ready(false),
+                (true, false) => {
+                    state.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Wakes whoever waits for jobs.
+    fn ring(&self, state: &mut State) {
+        self.submitted.notify_one();
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Takes the job that goes next; none if it was stopped meanwhile.
     pub(super) fn begin(&self) -> Option<Waiting> {
         let mut state = self.state.lock();
@@ -106,6 +135,11 @@ impl Desk {
         state.running_for = state.predictor.predict(next.order.label.phase, next.order.cost);
         state.stats.running = Some(RunningJob { label: next.order.label.clone(), since: self.clock.now() });
         Some(next)
+    }
+
+    /// The job that was begun does not run after all.
+    pub(super) fn withdraw(&self) {
+        self.state.lock().stats.running = None;
     }
 
     /// Writes down a job that ended.

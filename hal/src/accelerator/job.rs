@@ -56,6 +56,14 @@ pub enum JobError {
         /// What the panic said.
         message: String,
     },
+    /// The accelerator cannot do this: its profile does not list the phase.
+    #[error("{label}: {accelerator} cannot {}", label.phase)]
+    Unsupported {
+        /// The accelerator.
+        accelerator: AcceleratorId,
+        /// Whose work it was.
+        label: JobLabel,
+    },
     /// The accelerator was stopped before the job began.
     #[error("{accelerator} was stopped")]
     Stopped {
@@ -75,7 +83,8 @@ pub struct JobHandle<T: 'static> {
 type JobResult<T> = Result<JobDone<T>, JobError>;
 
 impl<T: 'static> JobHandle<T> {
-    /// Blocks this thread until the job has ended. Not for async code: there, await the handle.
+    /// Blocks this thread until the job has ended. Not for async code: there, await the handle; and not for a simulated
+    /// accelerator, whose jobs are run by the thread that would be blocked.
     ///
     /// # Errors
     /// The work panicked, or the accelerator was stopped first.
@@ -108,6 +117,9 @@ pub(super) trait Job: Send {
     /// Hands over what came of the work. By then the accelerator's books are written and its cores given back, so
     /// whoever receives it finds them so.
     fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming);
+
+    /// Hands over an error in place of work that was not done.
+    fn refuse(self: Box<Self>, error: JobError);
 }
 
 /// Makes a job of `work`, and the handle that waits for it.
@@ -149,6 +161,10 @@ impl<T: Send, F: FnOnce(&Lane) -> T + Send> Job for Work<T, F> {
             .map_err(|panic| JobError::Panicked { label: label.clone(), message: panic_message(&*panic) });
         // There is room for one; the handle may be gone, which is its owner's right.
         let _ = self.reply.try_send(result);
+    }
+
+    fn refuse(self: Box<Self>, error: JobError) {
+        let _ = self.reply.try_send(Err(error));
     }
 }
 

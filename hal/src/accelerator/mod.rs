@@ -1,4 +1,4 @@
-//! Accelerators: compute units with a queue of jobs and a thread that runs them, one at a time.
+//! Accelerators: compute units with a queue of jobs, and a thread or a simulation that runs them, one at a time.
 
 mod desk;
 mod id;
@@ -7,6 +7,7 @@ mod lease;
 mod order;
 mod predictor;
 mod queue;
+mod sim;
 mod stats;
 mod worker;
 
@@ -24,10 +25,14 @@ pub use stats::{AcceleratorStats, JobTotals, RunningJob};
 
 use crate::clock::Clock;
 use crate::cpu::{CoreGroup, Lane};
+use crate::profile::{AcceleratorProfile, Roofline};
 use desk::Desk;
+use predictor::Predictor;
+use sim::Simulation;
 use worker::Worker;
 
 /// A compute unit: jobs that are submitted to it run one at a time on its own thread and lane, the more urgent first.
+/// A simulated one looks the same, but for the time that its jobs take.
 ///
 /// Clones are handles of the same accelerator. It stops when it is told to, or when the last handle is dropped.
 #[derive(Clone)]
@@ -57,10 +62,35 @@ impl Accelerator {
         let failed = |source| AcceleratorError::Thread { accelerator: id, source };
         let lane = Lane::spawn_named(&id.to_string(), group.cpus.len(), Some(&group.cpus)).map_err(failed)?;
         let threads = lane.threads();
-        let desk = Arc::new(Desk::new(id, clock));
+        let desk = Arc::new(Desk::new(id, clock, Predictor::default()));
         let worker = Worker { desk: Arc::clone(&desk), lane, lease, cpus: Arc::new(group.cpus) };
         let thread = Some(worker.start().map_err(failed)?);
         Ok(Accelerator { owner: Arc::new(Owner { desk, threads, thread }) })
+    }
+
+    /// A simulated accelerator: jobs run in the one thread of a virtual clock's runtime, and then the time passes that
+    /// they would take by the profile, launch and roofline. It queues, leases and keeps its books as a real one does,
+    /// and is stopped alike. All simulated accelerators of a device must be given clones of one lease.
+    ///
+    /// The work itself is done, in no virtual time, and its result handed over when that time has passed. Who wants no
+    /// numerics submits work that computes none. A job that panics takes its time too. A job of a phase that the
+    /// profile does not list fails with [`JobError::Unsupported`].
+    ///
+    /// # Errors
+    /// The clock is no virtual one.
+    pub fn simulated(
+        profile: &AcceleratorProfile,
+        lease: CoreLease,
+        clock: Clock,
+    ) -> Result<Accelerator, AcceleratorError> {
+        let (id, roofline) = (profile.id, Roofline::new(profile));
+        let desk = Arc::new(Desk::new(id, clock.clone(), Predictor::seeded(roofline.clone())));
+        let cpus = Arc::new(profile.cores.clone());
+        let simulation = Simulation { desk: Arc::clone(&desk), lease, cpus, roofline };
+        match clock.spawn(simulation.run()) {
+            Some(_) => Ok(Accelerator { owner: Arc::new(Owner { desk, threads: 1, thread: None }) }),
+            None => Err(AcceleratorError::NotVirtual { accelerator: id }),
+        }
     }
 
     /// What it is called.
@@ -115,6 +145,12 @@ pub enum AcceleratorError {
     /// Its group of cores is empty.
     #[error("{accelerator} has no cores")]
     NoCores {
+        /// The accelerator.
+        accelerator: AcceleratorId,
+    },
+    /// A simulated accelerator on a clock that is the machine's.
+    #[error("{accelerator} is simulated: expected a virtual clock, found the machine's")]
+    NotVirtual {
         /// The accelerator.
         accelerator: AcceleratorId,
     },

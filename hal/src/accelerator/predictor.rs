@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::order::{JobCost, Phase};
+use crate::profile::Roofline;
 
 /// What one core is assumed to do before anything was measured; corrected by the first job that ran.
 const FLOPS_PER_SECOND: f64 = 20e9;
@@ -17,21 +18,28 @@ const NEWEST: f64 = 0.2;
 /// Predicts the run time of jobs of one accelerator.
 #[derive(Debug, Default)]
 pub(super) struct Predictor {
+    /// What it is by its profile; without one, it is taken for one assumed core until a job has run.
+    roofline: Option<Roofline>,
     /// For each phase: measured over assumed time, a running mean.
     factors: [Option<f64>; Phase::ALL.len()],
 }
 
 impl Predictor {
+    /// A predictor that starts from a profile.
+    pub(super) fn seeded(roofline: Roofline) -> Predictor {
+        Predictor { roofline: Some(roofline), ..Predictor::default() }
+    }
+
     /// The time that a job of this phase and cost is going to run. A phase of which nothing ran yet takes the mean
     /// of the other phases.
     pub(super) fn predict(&self, phase: Phase, cost: JobCost) -> Duration {
         let factor = self.factors[phase as usize].or_else(|| self.mean()).unwrap_or(1.0);
-        Duration::try_from_secs_f64(assumed(cost) * factor).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(self.assumed(phase, cost) * factor).unwrap_or(Duration::MAX)
     }
 
     /// Learns from a job that ran.
     pub(super) fn learn(&mut self, phase: Phase, cost: JobCost, ran: Duration) {
-        let measured = ran.as_secs_f64() / assumed(cost);
+        let measured = ran.as_secs_f64() / self.assumed(phase, cost);
         let factor = &mut self.factors[phase as usize];
         *factor = Some(factor.map_or(measured, |mean| mean + NEWEST * (measured - mean)));
     }
@@ -41,11 +49,16 @@ impl Predictor {
         let count = known.clone().count();
         (count > 0).then(|| known.sum::<f64>() / count as f64)
     }
-}
 
-/// The roofline of one assumed core: whichever of arithmetic and memory takes longer.
-fn assumed(cost: JobCost) -> f64 {
-    (cost.flops as f64 / FLOPS_PER_SECOND).max(cost.bytes as f64 / BYTES_PER_SECOND).max(LEAST_SECONDS)
+    /// The time before anything was measured: by the profile, or by whichever of arithmetic and memory takes longer on
+    /// the assumed core.
+    fn assumed(&self, phase: Phase, cost: JobCost) -> f64 {
+        let profiled = self.roofline.as_ref().and_then(|roofline| roofline.time(phase, cost));
+        let seconds = profiled
+            .map(|time| time.as_secs_f64())
+            .unwrap_or_else(|| (cost.flops as f64 / FLOPS_PER_SECOND).max(cost.bytes as f64 / BYTES_PER_SECOND));
+        seconds.max(LEAST_SECONDS)
+    }
 }
 
 #[cfg(test)]

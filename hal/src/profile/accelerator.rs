@@ -209,9 +209,7 @@ fn cores(id: AcceleratorId, list: Option<&str>) -> Result<CpuSet, AcceleratorPro
     let is_cpu = id.kind() == AcceleratorKind::Cpu;
     let wrong = |expected, found| AcceleratorProfileError::Cores { id, expected, found };
     match list {
-        Some(list) if is_cpu => {
-            CpuSet::parse(list).map_err(|source| AcceleratorProfileError::CoreList { id, source })
-        }
+        Some(list) if is_cpu => CpuSet::parse(list).map_err(|source| AcceleratorProfileError::CoreList { id, source }),
         Some(_) => Err(wrong("no cores, as it is no part of the processor", "some")),
         None if is_cpu => Err(wrong("cores, such as \"0-3\"", "none")),
         None => Ok(CpuSet::default()),

@@ -1,10 +1,10 @@
 //! All figures of a profile in a row, so that a reader can be shown where each comes from.
 
+use super::DeviceProfile;
 use super::accelerator::{AcceleratorProfile, Precision};
 use super::battery::Capacity;
 use super::quantity::Quantity;
 use super::sourced::{Origin, Sourced};
-use super::DeviceProfile;
 
 /// One figure of a profile.
 #[derive(Clone, Debug, PartialEq)]

@@ -147,8 +147,18 @@ fn a_wrong_profile_says_where_and_what() {
         ("encode: int8", "load: int8", "toy.ron:", "found load, which is done everywhere"),
         ("        cores: \"0\",\n", "", "toy.ron:", "cpu: expected cores, such as \"0-3\", found none"),
         ("cores: \"0\"", "cores: \"0-x\"", "toy.ron:", "cpu: cores: expected a cpu number, found \"x\""),
-        ("id: \"cpu\"", "id: \"gpu\"", "toy.ron:", "gpu: expected no cores, as it is no part of the processor, found some"),
-        ("active: (value: 2,", "active: (value: 0.2,", "toy.ron:", "expected at least what it draws when idle, 0.5 W, found 0.2 W"),
+        (
+            "id: \"cpu\"",
+            "id: \"gpu\"",
+            "toy.ron:",
+            "gpu: expected no cores, as it is no part of the processor, found some",
+        ),
+        (
+            "active: (value: 2,",
+            "active: (value: 0.2,",
+            "toy.ron:",
+            "expected at least what it draws when idle, 0.5 W, found 0.2 W",
+        ),
         ("standby: (value: 0.5", "standby: (value: 1.5", "toy.ron:", "expected suspended ≤ standby ≤ base"),
         ("name: \"toy\"", "name: 7", "toy.ron:2:", "xpected"),
     ] {

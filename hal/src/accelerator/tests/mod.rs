@@ -1,5 +1,7 @@
 //! Accelerators under test: order, panics, stopping, shared cores and their books.
 
+mod simulated;
+
 use super::*;
 use crate::cpu::CpuSet;
 use parking_lot::Mutex;
