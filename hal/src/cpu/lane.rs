@@ -209,12 +209,13 @@ mod tests {
 
     #[test]
     fn a_caller_that_waits_long_for_a_claimed_task_sleeps_and_is_woken() {
-        let lane = crowded(2);
         let clock = Clock::system();
         let caller = thread::current().id();
-        let other_started = AtomicBool::new(false);
         for _ in 0..20 {
-            other_started.store(false, Ordering::SeqCst);
+            // A lane that has seen no stall: after one, which a busy machine may make, it would compute alone, and the
+            // caller would wait for itself.
+            let lane = crowded(2);
+            let other_started = AtomicBool::new(false);
             lane.for_each(2, |_| {
                 if thread::current().id() == caller {
                     // Leaves the other task to the worker.
