@@ -131,6 +131,38 @@ fn virtual_time_stands_still_while_anybody_can_go_on() {
 }
 
 #[test]
+fn time_stands_still_for_local_tasks_too_however_many_there_are() {
+    let (clock, runtime) = virtual_clock();
+    let local = tokio::task::LocalSet::new();
+    let ended: Vec<Timestamp> = runtime.block_on(local.run_until(async {
+        // More than a local set polls at a time, beside tasks of the runtime itself.
+        let busy = |clock: Clock| async move {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            clock.now()
+        };
+        let sleeper = tokio::task::spawn_local({
+            let clock = clock.clone();
+            async move {
+                clock.sleep(Duration::from_nanos(1)).await;
+                clock.now()
+            }
+        });
+        let mut tasks: Vec<_> = (0..200).map(|_| tokio::task::spawn_local(busy(clock.clone()))).collect();
+        tasks.extend((0..200).map(|_| tokio::spawn(busy(clock.clone()))));
+        tasks.push(sleeper);
+        let mut ended = Vec::new();
+        for task in tasks {
+            ended.push(task.await.expect("no panic"));
+        }
+        ended
+    }));
+    assert!(ended[..400].iter().all(|at| *at == Timestamp::default()), "time leapt while tasks could go on");
+    assert_eq!(ended[400], Timestamp::from_nanos(1));
+}
+
+#[test]
 fn a_virtual_clock_tells_its_time_outside_of_its_runtime_and_on_other_threads() {
     let (clock, runtime) = virtual_clock();
     let noon = clock.wall();
