@@ -6,6 +6,7 @@
 mod accelerator;
 mod battery;
 mod embedded;
+mod fault;
 mod figures;
 mod quantity;
 mod roofline;
@@ -122,7 +123,7 @@ impl DeviceProfile {
             path: path.to_owned(),
             line: error.span.start.line,
             column: error.span.start.col,
-            what: error.code.to_string(),
+            what: fault::describe(&error, text),
         })
     }
 

@@ -46,7 +46,7 @@ impl fmt::Display for Origin {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename = "a figure with its origin", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, rename = "Figure", bound(deserialize = "T: Deserialize<'de>"))]
 struct Written<T> {
     value: T,
     source: Option<String>,

@@ -131,18 +131,23 @@ fn a_wrong_profile_says_where_and_what() {
     let one_origin = "expected exactly one of source, fitted and estimate, with words in it";
     for (old, new, place, what) in [
         ("(value: 512, source: \"its box\"),\n    power", "(value: 512),\n    power", "toy.ron:4:", one_origin),
-        ("(value: 512, source: \"its box\"),\n    power", "512,\n    power", "toy.ron:4:", "xpected"),
+        ("(value: 512, source: \"its box\"),\n    power", "512,\n    power", "toy.ron:4:", "expected opening `(`"),
         ("source: \"its box\"),\n    power", "source: \" \"),\n    power", "toy.ron:4:", "found an empty text"),
         ("estimate: \"as of most\"", "estimate: \"x\", source: \"y\"", "toy.ron:13:", "found several"),
-        ("estimate: \"as of most\"", "guess: \"x\"", "toy.ron:13:", "`guess`"),
-        ("    power: (", "    colour: \"red\",\n    power: (", "toy.ron:5:", "`colour`"),
+        (
+            "estimate: \"as of most\"",
+            "guess: \"x\"",
+            "toy.ron:13:",
+            "expected `value`, `source`, `fitted` or `estimate`, found the unknown field `guess`",
+        ),
+        ("    power: (", "    colour: \"red\",\n    power: (", "toy.ron:5:5: ", "found the unknown field `colour`"),
         ("value: 0.9,", "value: 1.9,", "toy.ron:13:", "expected a fraction from 0.001 to 1, found 1.9"),
         ("value: 0.9,", "value: NaN,", "toy.ron:13:", "found NaN"),
         ("base: (value: 1,", "base: (value: -1,", "toy.ron:6:", "expected watts from 0 to 1000, found -1"),
         ("bandwidth: (value: 4,", "bandwidth: (value: inf,", "toy.ron:20:", "found inf"),
         ("id: \"cpu\"", "id: \"tpu\"", "toy.ron:16:", "found \"tpu\""),
-        ("encode: int8", "encode: int9", "toy.ron:24:", "int9"),
-        ("encode: int8", "dream: int8", "toy.ron:24:", "dream"),
+        ("encode: int8", "encode: int9", "toy.ron:24:", "expected `int8`, `f16` or `f32`, found `int9`"),
+        ("encode: int8", "dream: int8", "toy.ron:24:", "found `dream`"),
         ("encode: int8", "encode: f16", "toy.ron:", "cpu: runs encode in f16: expected peak.f16, found none"),
         ("encode: int8", "load: int8", "toy.ron:", "found load, which is done everywhere"),
         ("        cores: \"0\",\n", "", "toy.ron:", "cpu: expected cores, such as \"0-3\", found none"),
@@ -160,7 +165,10 @@ fn a_wrong_profile_says_where_and_what() {
             "expected at least what it draws when idle, 0.5 W, found 0.2 W",
         ),
         ("standby: (value: 0.5", "standby: (value: 1.5", "toy.ron:", "expected suspended ≤ standby ≤ base"),
-        ("name: \"toy\"", "name: 7", "toy.ron:2:", "xpected"),
+        ("name: \"toy\"", "name: 7", "toy.ron:2:10: ", "expected string, found \"7\""),
+        ("    description: \"a toy\",\n", "", "toy.ron:", "expected a field `description`, found none"),
+        ("name: \"toy\"", "name: \"a\", name: \"b\"", "toy.ron:2:", "expected `name` once, found it twice"),
+        (")],\n)", ")],\n) x", "toy.ron:", "found \"x\""),
     ] {
         let error = parse_with(old, new).expect_err(new);
         assert!(error.starts_with(place), "{new}: {error}");
