@@ -27,8 +27,9 @@ pub use folder_watch::{FolderChange, FolderWatch, WatchFor};
 pub use memory::tabm;
 pub use memory::{AlignedBuffer, AllocationError, MachineMemory, MapError, MappedFile, ProcessMemory};
 pub use power::{
-    AttributeError, BatteryError, BatteryReading, BatterySource, BatteryTrace, BatteryTraceError, ChargeStatus,
-    EnergyMeter, MeterReading, StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, energy_meters,
-    thermal_zones,
+    AttributeError, BatteryError, BatteryReading, BatterySettings, BatterySource, BatteryTrace, BatteryTraceError,
+    ChargeStatus, Coverage, Discharge, Energy, EnergyLedger, EnergyMeter, EnergySource, EnergySourceError,
+    EnergyStatement, MeterReading, MeterScope, Meters, MicroJoules, PowerModel, PowerState, SimulatedBattery,
+    StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, Warming, energy_meters, thermal_zones,
 };
 pub use probe::{Finding, FindingKind, Lack, probe};

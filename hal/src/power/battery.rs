@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::attribute::AttributeError;
+use super::simulated::SimulatedBattery;
 use super::supply;
 use super::trace::BatteryTrace;
 use crate::clock::{Clock, Timestamp};
@@ -21,6 +22,8 @@ pub enum BatterySource {
     },
     /// A recording that is played by the clock.
     Trace(BatteryTrace),
+    /// A simulated one, which a simulation draws from.
+    Simulated(SimulatedBattery),
     /// No battery: the machine lives on mains.
     None,
 }
@@ -41,6 +44,7 @@ impl BatterySource {
         match self {
             BatterySource::Sysfs { root } => supply::read(root, now),
             BatterySource::Trace(trace) => Ok(Some(trace.at(now))),
+            BatterySource::Simulated(battery) => Ok(Some(battery.read(now))),
             BatterySource::None => Ok(None),
         }
     }
@@ -61,6 +65,8 @@ pub struct BatteryReading {
     pub volts: Option<f64>,
     /// Its temperature in degrees Celsius. `None`: not measured.
     pub temperature_c: Option<f64>,
+    /// What it holds when full, in watt-hours. `None`: it does not say.
+    pub full_wh: Option<f64>,
 }
 
 /// How full a battery is: 0 is empty, 1 is full.
@@ -69,6 +75,12 @@ pub struct BatteryReading {
 pub struct StateOfCharge(f64);
 
 impl StateOfCharge {
+    /// Full.
+    pub const FULL: StateOfCharge = StateOfCharge(1.0);
+
+    /// Empty.
+    pub const EMPTY: StateOfCharge = StateOfCharge(0.0);
+
     /// A state of charge from 0 to 1; `None` outside of that.
     pub fn new(fraction: f64) -> Option<StateOfCharge> {
         (0.0..=1.0).contains(&fraction).then_some(StateOfCharge(fraction))

@@ -7,22 +7,38 @@ use crate::clock::Timestamp;
 
 const MICRO: f64 = 1e-6;
 
+/// How much of the machine a meter sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MeterScope {
+    /// All of it.
+    Machine,
+    /// A processor: cores, graphics and what else is on the chip.
+    Package,
+    /// Memory, which no package has in it.
+    Memory,
+    /// Something that another meter may see too, or a part of the board that is not known further.
+    Part,
+}
+
 /// What measures energy. It counts from its first reading on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnergyMeter {
     name: String,
+    scope: MeterScope,
     path: PathBuf,
     quantity: Quantity,
     last: Option<Last>,
 }
 
 /// What the file shows.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Quantity {
     /// Joules since some time; begins at zero again after `range_j`, where that is known.
     Energy { range_j: Option<f64> },
     /// Watts just now.
     Power,
+    /// Volts just now, in thousandths; amperes, likewise, in a file beside it.
+    Voltage { current: PathBuf },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +67,11 @@ impl EnergyMeter {
         &self.name
     }
 
+    /// How much of the machine it sees.
+    pub fn scope(&self) -> MeterScope {
+        self.scope
+    }
+
     /// The file that shows it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -62,16 +83,17 @@ impl EnergyMeter {
     /// # Errors
     /// The file may not be read (RAPL is for root alone on most systems), is gone, or holds no number.
     pub fn read(&mut self, at: Timestamp) -> Result<MeterReading, AttributeError> {
-        let gone =
-            || AttributeError::Unreadable { path: self.path.clone(), source: std::io::ErrorKind::NotFound.into() };
-        let shown = amount(&self.path)?.ok_or_else(gone)? * MICRO;
+        let shown = match &self.quantity {
+            Quantity::Energy { .. } | Quantity::Power => present(&self.path)? * MICRO,
+            Quantity::Voltage { current } => present(&self.path)? * present(current)? * MICRO,
+        };
         Ok(self.advance(at, shown))
     }
 
     fn advance(&mut self, at: Timestamp, shown: f64) -> MeterReading {
         let passed = self.last.map(|last| (last, at.since(last.at).as_secs_f64()));
         let added = passed.map_or(0.0, |(last, seconds)| match self.quantity {
-            Quantity::Power => (last.shown + shown) / 2.0 * seconds,
+            Quantity::Power | Quantity::Voltage { .. } => (last.shown + shown) / 2.0 * seconds,
             Quantity::Energy { .. } if shown >= last.shown => shown - last.shown,
             // Without a range nothing is known of what went before the wrap but that it was not negative.
             Quantity::Energy { range_j } => range_j.map_or(shown, |range| (range - last.shown + shown).max(0.0)),
@@ -79,11 +101,17 @@ impl EnergyMeter {
         let joules = self.last.map_or(0.0, |last| last.joules) + added;
         self.last = Some(Last { at, shown, joules });
         let watts = match self.quantity {
-            Quantity::Power => Some(shown),
+            Quantity::Power | Quantity::Voltage { .. } => Some(shown),
             Quantity::Energy { .. } => passed.filter(|(_, seconds)| *seconds > 0.0).map(|(_, seconds)| added / seconds),
         };
         MeterReading { at, joules, watts }
     }
+}
+
+/// The number in a file that has to be there.
+fn present(path: &Path) -> Result<f64, AttributeError> {
+    let gone = || AttributeError::Unreadable { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() };
+    amount(path)?.ok_or_else(gone)
 }
 
 /// The meters of the machine whose file system is at `root` (`/`, but for tests), whether they may be read or not.
@@ -95,29 +123,59 @@ pub fn energy_meters(root: &Path) -> Vec<EnergyMeter> {
         let path = zone.join("energy_uj");
         if path.exists() {
             let range_j = amount(&zone.join("max_energy_range_uj")).ok().flatten().map(|range| range * MICRO);
-            meters.push(EnergyMeter {
-                name: label(&zone, "name"),
-                path,
-                quantity: Quantity::Energy { range_j },
-                last: None,
-            });
+            let name = label(&zone, "name");
+            let scope = rapl_scope(&name);
+            meters.push(EnergyMeter { name, scope, path, quantity: Quantity::Energy { range_j }, last: None });
         }
     }
     for monitor in devices(&root.join("sys/class/hwmon"), "hwmon") {
         let chip = label(&monitor, "name");
-        for (prefix, quantity) in [("power", Quantity::Power), ("energy", Quantity::Energy { range_j: None })] {
-            for path in devices(&monitor, prefix) {
-                let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                let Some(sensor) = file.strip_suffix("_input") else { continue };
-                let name = match text(&monitor.join(format!("{sensor}_label"))) {
-                    Ok(Some(label)) => format!("{chip} {label}"),
-                    _ => format!("{chip} {sensor}"),
-                };
-                meters.push(EnergyMeter { name, path, quantity, last: None });
+        let quantities = [("power", Quantity::Power), ("energy", Quantity::Energy { range_j: None })];
+        for (prefix, quantity) in quantities {
+            meters.extend(sensors(&monitor, &chip, prefix).map(|(name, scope, path)| {
+                let quantity = quantity.clone();
+                EnergyMeter { name, scope, path, quantity, last: None }
+            }));
+        }
+        // The monitor of Jetson boards shows voltage and current of each rail, and no power.
+        if chip == "ina3221" {
+            for (name, scope, path) in sensors(&monitor, &chip, "in") {
+                let file = path.file_name().map(|name| name.to_string_lossy().replacen("in", "curr", 1));
+                let current = monitor.join(file.unwrap_or_default());
+                if current.exists() {
+                    meters.push(EnergyMeter { name, scope, path, quantity: Quantity::Voltage { current }, last: None });
+                }
             }
         }
     }
     meters
+}
+
+/// The sensors of one kind on a monitor: what they are called, what they see and which file shows them.
+fn sensors(monitor: &Path, chip: &str, kind: &str) -> impl Iterator<Item = (String, MeterScope, PathBuf)> {
+    devices(monitor, kind).into_iter().filter_map(move |path| {
+        let file = path.file_name()?.to_string_lossy().into_owned();
+        let sensor = file.strip_suffix("_input")?;
+        let label = text(&monitor.join(format!("{sensor}_label"))).ok().flatten();
+        let scope = if label.as_deref().is_some_and(is_input_rail) { MeterScope::Machine } else { MeterScope::Part };
+        Some((format!("{chip} {}", label.as_deref().unwrap_or(sensor)), scope, path))
+    })
+}
+
+/// What a zone of RAPL sees: `psys` is the whole machine where there is such a zone, `core` and `uncore` are parts of
+/// their package.
+fn rapl_scope(name: &str) -> MeterScope {
+    match name {
+        "psys" => MeterScope::Machine,
+        "dram" => MeterScope::Memory,
+        name if name.starts_with("package") => MeterScope::Package,
+        _ => MeterScope::Part,
+    }
+}
+
+/// Whether all of the machine's power flows through a rail of this label: so Jetson boards call it.
+fn is_input_rail(label: &str) -> bool {
+    matches!(label, "VDD_IN" | "POM_5V_IN")
 }
 
 /// What a device calls itself, or else its folder's name.
@@ -159,6 +217,7 @@ mod tests {
         ]);
         let mut meters = energy_meters(root.path());
         assert_eq!(meters.iter().map(EnergyMeter::name).collect::<Vec<_>>(), ["package-0", "core"]);
+        assert_eq!(meters.iter().map(EnergyMeter::scope).collect::<Vec<_>>(), [MeterScope::Package, MeterScope::Part]);
         let package = &mut meters[0];
         let first = package.read(at(1)).expect("a reading");
         assert_eq!((first.joules, first.watts), (0.0, None));
@@ -187,6 +246,34 @@ mod tests {
         fs::write(rail.path(), "4000000").expect("a file");
         let reading = rail.read(at(2)).expect("a reading");
         assert_eq!((reading.joules, reading.watts), (6.0, Some(4.0)));
+    }
+
+    #[test]
+    fn rails_that_show_voltage_and_current_are_multiplied() {
+        let root = machine(&[
+            ("hwmon/hwmon1/name", "ina3221"),
+            ("hwmon/hwmon1/in1_input", "5000"),
+            ("hwmon/hwmon1/in1_label", "VDD_IN"),
+            ("hwmon/hwmon1/curr1_input", "400"),
+            ("hwmon/hwmon1/in2_input", "5000"),
+            ("hwmon/hwmon1/in2_label", "VDD_CPU_GPU_CV"),
+            ("hwmon/hwmon1/curr2_input", "100"),
+            ("hwmon/hwmon1/in7_input", "800"),
+            ("hwmon/hwmon1/in7_label", "sum of shunt voltages"),
+            ("hwmon/hwmon2/name", "nct6775"),
+            ("hwmon/hwmon2/in1_input", "12000"),
+        ]);
+        let mut meters = energy_meters(root.path());
+        let seen: Vec<_> = meters.iter().map(|meter| (meter.name(), meter.scope())).collect();
+        let expected = [("ina3221 VDD_IN", MeterScope::Machine), ("ina3221 VDD_CPU_GPU_CV", MeterScope::Part)];
+        assert_eq!(seen, expected);
+        assert_eq!(meters[0].read(at(1)).expect("a reading").watts, Some(2.0));
+        fs::write(root.path().join("sys/class/hwmon/hwmon1/curr1_input"), "800").expect("a file");
+        let reading = meters[0].read(at(3)).expect("a reading");
+        assert_eq!((reading.joules, reading.watts), (6.0, Some(4.0)));
+        fs::remove_file(root.path().join("sys/class/hwmon/hwmon1/curr1_input")).expect("a file");
+        let error = meters[0].read(at(4)).expect_err("no current").to_string();
+        assert!(error.contains("curr1_input"), "{error}");
     }
 
     #[test]

@@ -92,8 +92,9 @@ fn status(text: Option<&str>) -> ChargeStatus {
 /// Several batteries as one: levels weighed by what each holds, or alike where that is not known of all; power is the
 /// sum, and not measured where one is not; voltage is the first one's; temperature the warmest.
 fn together(supplies: &[Supply], at: Timestamp) -> BatteryReading {
-    let weights: Option<Vec<f64>> = supplies.iter().map(|supply| supply.full_wh).collect();
-    let weights = weights.unwrap_or_else(|| vec![1.0; supplies.len()]);
+    let full: Option<Vec<f64>> = supplies.iter().map(|supply| supply.full_wh).collect();
+    let full_wh = full.as_ref().map(|full| full.iter().sum());
+    let weights = full.unwrap_or_else(|| vec![1.0; supplies.len()]);
     let weighted: f64 = supplies.iter().zip(&weights).map(|(supply, weight)| supply.level * weight).sum();
     let statuses = [ChargeStatus::Discharging, ChargeStatus::Charging, ChargeStatus::Unknown];
     let any = |status: &ChargeStatus| supplies.iter().any(|supply| supply.status == *status);
@@ -104,6 +105,7 @@ fn together(supplies: &[Supply], at: Timestamp) -> BatteryReading {
         watts: supplies.iter().map(|supply| supply.watts).sum(),
         volts: supplies.iter().find_map(|supply| supply.volts),
         temperature_c: supplies.iter().filter_map(|supply| supply.temperature_c).reduce(f64::max),
+        full_wh,
     }
 }
 
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(battery.level.to_string(), "75 %");
         assert_eq!(battery.status, ChargeStatus::Discharging);
         assert_eq!((battery.watts, battery.volts, battery.temperature_c), (Some(12.5), Some(11.4), Some(31.2)));
+        assert_eq!(battery.full_wh, Some(40.0));
     }
 
     #[test]
@@ -174,6 +177,7 @@ mod tests {
         let battery = reading(&[("gauge", &[("type", "Battery"), ("capacity", "7")])]).expect("a battery");
         assert_eq!((battery.level.to_string(), battery.status), ("7 %".to_owned(), ChargeStatus::Unknown));
         assert_eq!((battery.watts, battery.volts, battery.temperature_c), (None, None, None));
+        assert_eq!(battery.full_wh, None);
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl BatteryTrace {
             watts: row.watts,
             volts: None,
             temperature_c: None,
+            full_wh: None,
         }
     }
 }
