@@ -1,8 +1,10 @@
-//! Energy meters: counters of the processor (RAPL) and sensors on the board (hwmon).
+//! Energy meters: counters of the processor (RAPL), sensors on the board (hwmon) and counters of cards (NVML).
 
 use std::path::{Path, PathBuf};
 
 use super::attribute::{AttributeError, amount, devices, text};
+#[cfg(feature = "nvml")]
+use super::card::Card;
 use crate::clock::Timestamp;
 
 const MICRO: f64 = 1e-6;
@@ -16,6 +18,8 @@ pub enum MeterScope {
     Package,
     /// Memory, which no package has in it.
     Memory,
+    /// A graphics card, which no package has in it.
+    Card,
     /// Something that another meter may see too, or a part of the board that is not known further.
     Part,
 }
@@ -39,6 +43,9 @@ enum Quantity {
     Power,
     /// Volts just now, in thousandths; amperes, likewise, in a file beside it.
     Voltage { current: PathBuf },
+    /// Joules since the driver was loaded, which the driver of a card says.
+    #[cfg(feature = "nvml")]
+    Card(Card),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,7 +79,7 @@ impl EnergyMeter {
         self.scope
     }
 
-    /// The file that shows it.
+    /// The file that shows it; of a card, the driver's library and the card's number.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -86,23 +93,33 @@ impl EnergyMeter {
         let shown = match &self.quantity {
             Quantity::Energy { .. } | Quantity::Power => present(&self.path)? * MICRO,
             Quantity::Voltage { current } => present(&self.path)? * present(current)? * MICRO,
+            #[cfg(feature = "nvml")]
+            Quantity::Card(card) => card.joules().map_err(|source| {
+                let source = std::io::Error::other(source);
+                AttributeError::Unreadable { path: self.path.clone(), source }
+            })?,
         };
         Ok(self.advance(at, shown))
     }
 
     fn advance(&mut self, at: Timestamp, shown: f64) -> MeterReading {
         let passed = self.last.map(|last| (last, at.since(last.at).as_secs_f64()));
+        let range_j = match self.quantity {
+            Quantity::Energy { range_j } => range_j,
+            _ => None,
+        };
         let added = passed.map_or(0.0, |(last, seconds)| match self.quantity {
             Quantity::Power | Quantity::Voltage { .. } => (last.shown + shown) / 2.0 * seconds,
-            Quantity::Energy { .. } if shown >= last.shown => shown - last.shown,
+            // What is left are counters.
+            _ if shown >= last.shown => shown - last.shown,
             // Without a range nothing is known of what went before the wrap but that it was not negative.
-            Quantity::Energy { range_j } => range_j.map_or(shown, |range| (range - last.shown + shown).max(0.0)),
+            _ => range_j.map_or(shown, |range| (range - last.shown + shown).max(0.0)),
         });
         let joules = self.last.map_or(0.0, |last| last.joules) + added;
         self.last = Some(Last { at, shown, joules });
         let watts = match self.quantity {
             Quantity::Power | Quantity::Voltage { .. } => Some(shown),
-            Quantity::Energy { .. } => passed.filter(|(_, seconds)| *seconds > 0.0).map(|(_, seconds)| added / seconds),
+            _ => passed.filter(|(_, seconds)| *seconds > 0.0).map(|(_, seconds)| added / seconds),
         };
         MeterReading { at, joules, watts }
     }
@@ -114,7 +131,8 @@ fn present(path: &Path) -> Result<f64, AttributeError> {
     amount(path)?.ok_or_else(gone)
 }
 
-/// The meters of the machine whose file system is at `root` (`/`, but for tests), whether they may be read or not.
+/// The meters of the machine whose file system is at `root` (`/`, but for tests), whether they may be read or not. Cards
+/// are this machine's, and are there for its own root only.
 /// Parts of a whole are among them: `core` is also counted in its `package-0`.
 pub fn energy_meters(root: &Path) -> Vec<EnergyMeter> {
     let mut meters = Vec::new();
@@ -147,6 +165,13 @@ pub fn energy_meters(root: &Path) -> Vec<EnergyMeter> {
                 }
             }
         }
+    }
+    #[cfg(feature = "nvml")]
+    if root == Path::new("/") {
+        meters.extend(Card::all().into_iter().map(|(name, path, card)| {
+            let quantity = Quantity::Card(card);
+            EnergyMeter { name, scope: MeterScope::Card, path, quantity, last: None }
+        }));
     }
     meters
 }

@@ -3,6 +3,8 @@
 
 mod attribute;
 mod battery;
+#[cfg(feature = "nvml")]
+mod card;
 mod energy;
 mod ledger;
 mod meter;

@@ -24,7 +24,7 @@ pub enum EnergySource {
 pub enum Coverage {
     /// All of it.
     Machine,
-    /// Its processors and, where that is measured, memory: no board, screen or disk.
+    /// Its processors and, where that is measured, memory and cards: no board, screen or disk.
     Processor,
     /// None of it.
     Nothing,
@@ -53,7 +53,7 @@ impl EnergySource {
         {
             return (EnergySource::Battery(Discharge { battery, last: Some(reading) }), refused);
         }
-        meters.retain(|meter| matches!(meter.scope(), MeterScope::Package | MeterScope::Memory));
+        meters.retain(|meter| meter.scope() != MeterScope::Part);
         match meters.is_empty() {
             true => (EnergySource::None, refused),
             false => (EnergySource::Meters(Meters::new(meters)), refused),
