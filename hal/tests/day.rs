@@ -31,8 +31,7 @@ fn day(device: &DeviceProfile) -> Day {
     let (clock, runtime) = Clock::simulated(SystemTime::UNIX_EPOCH).expect("a runtime");
     let lease = CoreLease::new();
     let start = |name: &str| {
-        let profile = device.accelerator(name.parse().expect(name)).expect(name);
-        Accelerator::simulated(profile, lease.clone(), clock.clone()).expect(name)
+        Accelerator::simulated(device, name.parse().expect(name), lease.clone(), clock.clone()).expect(name)
     };
     let (npu, gpu) = (start("npu"), start("gpu"));
     let settings = BatterySettings::of(device.battery.as_ref().expect("a battery"));

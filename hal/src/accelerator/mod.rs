@@ -25,7 +25,7 @@ pub use stats::{AcceleratorStats, JobTotals, RunningJob};
 
 use crate::clock::Clock;
 use crate::cpu::{CoreGroup, Lane};
-use crate::profile::{AcceleratorProfile, Roofline};
+use crate::profile::DeviceProfile;
 use desk::Desk;
 use predictor::Predictor;
 use sim::Simulation;
@@ -69,7 +69,7 @@ impl Accelerator {
     }
 
     /// A simulated accelerator: jobs run in the one thread of a virtual clock's runtime, and then the time passes that
-    /// they would take by the profile, launch and roofline. It queues, leases and keeps its books as a real one does,
+    /// they would take by the device's profile, launch and roofline. It queues, leases and keeps its books as a real one does,
     /// and is stopped alike. All simulated accelerators of a device must be given clones of one lease.
     ///
     /// The work itself is done, in no virtual time, and its result handed over when that time has passed. Who wants no
@@ -77,13 +77,16 @@ impl Accelerator {
     /// profile does not list fails with [`JobError::Unsupported`].
     ///
     /// # Errors
-    /// The clock is no virtual one.
+    /// The device has no such accelerator, or the clock is no virtual one.
     pub fn simulated(
-        profile: &AcceleratorProfile,
+        device: &DeviceProfile,
+        id: AcceleratorId,
         lease: CoreLease,
         clock: Clock,
     ) -> Result<Accelerator, AcceleratorError> {
-        let (id, roofline) = (profile.id, Roofline::new(profile));
+        let Some((profile, roofline)) = device.accelerator(id).zip(device.roofline(id)) else {
+            return Err(AcceleratorError::NotInProfile { accelerator: id, device: device.name.clone() });
+        };
         let desk = Arc::new(Desk::new(id, clock.clone(), Predictor::seeded(roofline.clone())));
         let cpus = Arc::new(profile.cores.clone());
         let simulation = Simulation { desk: Arc::clone(&desk), lease, cpus, roofline };
@@ -147,6 +150,14 @@ pub enum AcceleratorError {
     NoCores {
         /// The accelerator.
         accelerator: AcceleratorId,
+    },
+    /// A simulated accelerator that its device does not have.
+    #[error("{device} has no accelerator {accelerator}")]
+    NotInProfile {
+        /// The accelerator.
+        accelerator: AcceleratorId,
+        /// The device.
+        device: String,
     },
     /// A simulated accelerator on a clock that is the machine's.
     #[error("{accelerator} is simulated: expected a virtual clock, found the machine's")]

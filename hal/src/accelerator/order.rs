@@ -123,6 +123,6 @@ impl JobClass {
 pub struct JobCost {
     /// Floating-point (or integer multiply-accumulate) operations, counting a multiply-add as two.
     pub flops: u64,
-    /// Bytes of weights and caches read from memory.
+    /// Bytes of weights and caches read from memory; when loading, from storage.
     pub bytes: u64,
 }

@@ -30,6 +30,7 @@ impl DeviceProfile {
     pub fn figures(&self) -> Vec<Figure<'_>> {
         let mut figures = vec![
             Figure::number("memory", &self.memory),
+            Figure::number("storage", &self.storage),
             Figure::number("power.base", &self.power.base),
             Figure::number("power.standby", &self.power.standby),
             Figure::number("power.suspended", &self.power.suspended),

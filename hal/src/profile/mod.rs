@@ -44,6 +44,8 @@ pub struct DeviceProfile {
     pub description: String,
     /// Its memory.
     pub memory: Sourced<Mebibytes>,
+    /// What it reads from the disk or card that its models are on, file after file.
+    pub storage: Sourced<GigabytesPerSecond>,
     /// What it draws beside its accelerators.
     pub power: BoardPower,
     /// What it lives on; none where it needs mains.
@@ -71,6 +73,7 @@ struct Written {
     name: String,
     description: String,
     memory: Sourced<Mebibytes>,
+    storage: Sourced<GigabytesPerSecond>,
     power: BoardPower,
     battery: Option<BatteryProfile>,
     accelerators: Vec<AcceleratorProfile>,
@@ -130,6 +133,11 @@ impl DeviceProfile {
     /// One of its accelerators.
     pub fn accelerator(&self, id: AcceleratorId) -> Option<&AcceleratorProfile> {
         self.accelerators.iter().find(|accelerator| accelerator.id == id)
+    }
+
+    /// How long jobs take on one of its accelerators; `None` where it has no such accelerator.
+    pub fn roofline(&self, id: AcceleratorId) -> Option<Roofline> {
+        Some(Roofline::new(self.accelerator(id)?, self.storage.value))
     }
 
     /// Its core groups, as [`crate::default_groups`] gives those of the machine.
@@ -219,6 +227,7 @@ impl TryFrom<Written> for DeviceProfile {
             name: written.name,
             description: written.description,
             memory: written.memory,
+            storage: written.storage,
             power: written.power,
             battery: written.battery,
             accelerators,

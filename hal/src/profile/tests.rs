@@ -18,6 +18,7 @@ fn parse_with(old: &str, new: &str) -> Result<DeviceProfile, String> {
     name: "toy",
     description: "a toy",
     memory: (value: 512, source: "its box"),
+    storage: (value: 0.2, source: "its box"),
     power: (
         base: (value: 1, source: "its box"),
         standby: (value: 0.5, source: "its box"),
@@ -119,35 +120,35 @@ fn every_figure_is_listed_with_its_origin() {
     let toy = toy();
     let lines: Vec<String> =
         toy.figures().iter().map(|figure| format!("{} = {} ({})", figure.place, figure.value, figure.origin)).collect();
-    assert_eq!(lines.len(), 17);
+    assert_eq!(lines.len(), 18);
     assert_eq!(lines[0], "memory = 512 MiB (source: its box)");
-    assert_eq!(lines[6], "battery.usable = 0.9 (estimate: as of most)");
-    assert_eq!(lines[10], "cpu.sustained.compute = 0.5 (fitted to a stopwatch)");
-    assert_eq!(lines[14], "cpu.runs = encode in int8, prefill in f32 (source: its box)");
+    assert_eq!(lines[7], "battery.usable = 0.9 (estimate: as of most)");
+    assert_eq!(lines[11], "cpu.sustained.compute = 0.5 (fitted to a stopwatch)");
+    assert_eq!(lines[15], "cpu.runs = encode in int8, prefill in f32 (source: its box)");
 }
 
 #[test]
 fn a_wrong_profile_says_where_and_what() {
     let one_origin = "expected exactly one of source, fitted and estimate, with words in it";
     for (old, new, place, what) in [
-        ("(value: 512, source: \"its box\"),\n    power", "(value: 512),\n    power", "toy.ron:4:", one_origin),
-        ("(value: 512, source: \"its box\"),\n    power", "512,\n    power", "toy.ron:4:", "expected opening `(`"),
-        ("source: \"its box\"),\n    power", "source: \" \"),\n    power", "toy.ron:4:", "found an empty text"),
-        ("estimate: \"as of most\"", "estimate: \"x\", source: \"y\"", "toy.ron:13:", "found several"),
+        ("(value: 512, source: \"its box\"),\n    storage", "(value: 512),\n    storage", "toy.ron:4:", one_origin),
+        ("(value: 512, source: \"its box\"),\n    storage", "512,\n    storage", "toy.ron:4:", "expected opening `(`"),
+        ("source: \"its box\"),\n    storage", "source: \" \"),\n    storage", "toy.ron:4:", "found an empty text"),
+        ("estimate: \"as of most\"", "estimate: \"x\", source: \"y\"", "toy.ron:14:", "found several"),
         (
             "estimate: \"as of most\"",
             "guess: \"x\"",
-            "toy.ron:13:",
+            "toy.ron:14:",
             "expected `value`, `source`, `fitted` or `estimate`, found the unknown field `guess`",
         ),
-        ("    power: (", "    colour: \"red\",\n    power: (", "toy.ron:5:5: ", "found the unknown field `colour`"),
-        ("value: 0.9,", "value: 1.9,", "toy.ron:13:", "expected a fraction from 0.001 to 1, found 1.9"),
-        ("value: 0.9,", "value: NaN,", "toy.ron:13:", "found NaN"),
-        ("base: (value: 1,", "base: (value: -1,", "toy.ron:6:", "expected watts from 0 to 1000, found -1"),
-        ("bandwidth: (value: 4,", "bandwidth: (value: inf,", "toy.ron:20:", "found inf"),
-        ("id: \"cpu\"", "id: \"tpu\"", "toy.ron:16:", "found \"tpu\""),
-        ("encode: int8", "encode: int9", "toy.ron:24:", "expected `int8`, `f16` or `f32`, found `int9`"),
-        ("encode: int8", "dream: int8", "toy.ron:24:", "found `dream`"),
+        ("    power: (", "    colour: \"red\",\n    power: (", "toy.ron:6:5: ", "found the unknown field `colour`"),
+        ("value: 0.9,", "value: 1.9,", "toy.ron:14:", "expected a fraction from 0.001 to 1, found 1.9"),
+        ("value: 0.9,", "value: NaN,", "toy.ron:14:", "found NaN"),
+        ("base: (value: 1,", "base: (value: -1,", "toy.ron:7:", "expected watts from 0 to 1000, found -1"),
+        ("bandwidth: (value: 4,", "bandwidth: (value: inf,", "toy.ron:21:", "found inf"),
+        ("id: \"cpu\"", "id: \"tpu\"", "toy.ron:17:", "found \"tpu\""),
+        ("encode: int8", "encode: int9", "toy.ron:25:", "expected `int8`, `f16` or `f32`, found `int9`"),
+        ("encode: int8", "dream: int8", "toy.ron:25:", "found `dream`"),
         ("encode: int8", "encode: f16", "toy.ron:", "cpu: runs encode in f16: expected peak.f16, found none"),
         ("encode: int8", "load: int8", "toy.ron:", "found load, which is done everywhere"),
         ("        cores: \"0\",\n", "", "toy.ron:", "cpu: expected cores, such as \"0-3\", found none"),
@@ -217,14 +218,16 @@ fn a_profile_is_found_by_name_or_read_from_a_path() {
 #[test]
 fn a_job_takes_its_launch_and_then_the_longer_of_computing_and_reading() {
     let toy = toy();
-    let roofline = Roofline::new(&toy.accelerators[0]);
+    let roofline = toy.roofline(toy.accelerators[0].id).expect("a roofline");
     let time = |phase, flops, bytes| roofline.time(phase, JobCost { flops, bytes });
     // Half of 10 GOPS are 5 operations a nanosecond, a quarter of 4 GB/s is one byte a nanosecond, 3 µs to launch.
     assert_eq!(time(Phase::Encode, 5_000_000, 0), Some(Duration::from_nanos(1_003_000)));
     assert_eq!(time(Phase::Encode, 5_000_000, 2_000_000), Some(Duration::from_nanos(2_003_000)));
-    // Floating point is one operation a nanosecond here, and loading takes the slowest that there is.
+    // Floating point is one operation a nanosecond here, and migrating takes the slowest that there is. Loading reads a
+    // fifth of a byte a nanosecond.
     assert_eq!(time(Phase::Prefill, 700, 600), Some(Duration::from_nanos(3_700)));
-    assert_eq!(time(Phase::Load, 700, 800), Some(Duration::from_nanos(3_800)));
+    assert_eq!(time(Phase::Migrate, 700, 800), Some(Duration::from_nanos(3_800)));
+    assert_eq!(time(Phase::Load, 700, 800), Some(Duration::from_nanos(7_000)));
     assert_eq!(time(Phase::Decode, 1, 1), None);
     assert!(roofline.runs(Phase::Migrate) && !roofline.runs(Phase::Decode));
     assert!(time(Phase::Encode, u64::MAX, u64::MAX) > Some(Duration::from_secs(1 << 33)));
@@ -235,7 +238,7 @@ proptest! {
     fn more_work_never_takes_less_time(flops in 0u64..1 << 50, bytes in 0u64..1 << 50, more in 0u64..1 << 50) {
         for profile in ours() {
             for accelerator in &profile.accelerators {
-                let roofline = Roofline::new(accelerator);
+                let roofline = profile.roofline(accelerator.id).expect("a roofline");
                 for phase in Phase::ALL {
                     let time = |flops, bytes| roofline.time(phase, JobCost { flops, bytes });
                     prop_assert_eq!(time(flops, bytes).is_some(), roofline.runs(phase));

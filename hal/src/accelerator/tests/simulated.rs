@@ -18,8 +18,8 @@ impl Device {
     fn new(name: &str) -> Device {
         let (clock, runtime) = Clock::simulated(SystemTime::UNIX_EPOCH).expect("a runtime");
         let (profile, lease) = (DeviceProfile::find(name).expect(name), CoreLease::new());
-        let start = |one| Accelerator::simulated(one, lease.clone(), clock.clone()).expect("an accelerator");
-        let accelerators = profile.accelerators.iter().map(start).collect();
+        let start = |id| Accelerator::simulated(&profile, id, lease.clone(), clock.clone()).expect("an accelerator");
+        let accelerators = profile.accelerators.iter().map(|one| start(one.id)).collect();
         Device { runtime, clock, accelerators }
     }
 
@@ -146,10 +146,14 @@ fn stopping_ends_it_and_so_does_the_end_of_its_runtime() {
 }
 
 #[test]
-fn a_real_clock_is_refused() {
+fn a_real_clock_is_refused_and_so_is_what_the_device_does_not_have() {
     let profile = DeviceProfile::find("rpi5").expect("a profile");
-    let error = Accelerator::simulated(&profile.accelerators[0], CoreLease::new(), Clock::system()).expect_err("no");
-    assert_eq!(error.to_string(), "cpu is simulated: expected a virtual clock, found the machine's");
+    let simulated = |name: &str, clock: Clock| {
+        let id = name.parse().expect(name);
+        Accelerator::simulated(&profile, id, CoreLease::new(), clock).expect_err("no").to_string()
+    };
+    assert_eq!(simulated("cpu", Clock::system()), "cpu is simulated: expected a virtual clock, found the machine's");
+    assert_eq!(simulated("npu", Clock::system()), "rpi5 has no accelerator npu");
 }
 
 /// What each job of a load on one device came to: where, started, finished.
