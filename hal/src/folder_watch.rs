@@ -28,7 +28,7 @@ pub enum FolderChange {
     Gone,
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod inotify {
     //! What the kernel tells through inotify.
 
@@ -120,7 +120,7 @@ mod inotify {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(loom))))]
 mod elsewhere {
     //! Where nothing is told.
 
@@ -143,12 +143,12 @@ mod elsewhere {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(loom))))]
 pub use elsewhere::FolderWatch;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use inotify::FolderWatch;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(loom)))]
 mod tests {
     use std::fs::{self, File};
     use std::io::Write;
