@@ -124,16 +124,17 @@ impl ModelCatalogue for Models {
                 kv_bytes_per_token: 23_040,
                 ..facts("llama")
             }),
-            "scene.gguf" => Ok(ModelFacts {
+            // A person's own files, in an example.
+            "scene.gguf" | "model.gguf" => Ok(ModelFacts {
                 embedding_width: Some(896),
                 context_length: Some(32_768),
                 weight_bytes: 352_000_000,
                 kv_bytes_per_token: 12_288,
                 ..facts("qwen2")
             }),
-            "scene-mmproj.gguf" | "llava-mmproj.gguf" => Ok(ModelFacts {
-                encoder_width: Some(if name.starts_with("scene") { 768 } else { 1024 }),
-                projection_width: Some(if name.starts_with("scene") { 896 } else { 4096 }),
+            "scene-mmproj.gguf" | "mmproj.gguf" | "llava-mmproj.gguf" => Ok(ModelFacts {
+                encoder_width: Some(if name.starts_with("llava") { 1024 } else { 768 }),
+                projection_width: Some(if name.starts_with("llava") { 4096 } else { 896 }),
                 weight_bytes: 190_000_000,
                 ..facts("clip")
             }),
