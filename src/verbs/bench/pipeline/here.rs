@@ -13,7 +13,8 @@ use nanomind::{
 use super::{Args, WARM_UP, absolute, figures::Outcome, frames::Frames, stopwatch::Stopwatch, variant::Variant};
 use crate::{exit::Exit, globals::Globals, models};
 
-/// Frames and question enter, answers leave; every frame is answered, so nothing may be dropped on the way.
+/// Frames and question enter, answers leave; every frame is answered, so nothing may be dropped on the way. No frame comes
+/// twice, so nothing is kept to be used again.
 const EDGES: &str = r#"[
         ("frames.question",  "mind.prompt",       Queue(policy: Block, packets: 8)),
         ("frames.image",     "eye.image",         Queue(policy: Block, packets: 1)),
@@ -63,8 +64,8 @@ fn graph(args: &Args, variant: Variant) -> Result<String, Exit> {
     name: "pipeline",
     nodes: {{
         "frames":    Frames(),
-        "eye":       VisionEncoder(model: {vision:?}),
-        "projector": Projector(model: {vision:?}),
+        "eye":       VisionEncoder(model: {vision:?}, cache: "0B"),
+        "projector": Projector(model: {vision:?}, cache: "0B"),
         "mind":      Llm(model: {model:?}, context: 1024, max_tokens: {max_tokens}, temperature: 0, history: false),
         "answers":   Answers(),
     }},
