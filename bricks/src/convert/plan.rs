@@ -10,7 +10,7 @@ use super::json::{Folder, Json};
 use super::language::LanguageShape;
 use super::precision::Precisions;
 use super::tensors::{self, LanguagePrefix};
-use super::vision::{ProjectorShape, VisionShape};
+use super::vision::{Framing, ProjectorShape, VisionShape};
 use super::vocabulary::Vocabulary;
 use crate::gguf::GgufWriter;
 
@@ -181,10 +181,10 @@ fn plan_vision(
     let prefix = checkpoint.prefix_of(places.vision, "embeddings.patch_embedding.weight");
     file.take(checkpoint, tensors::vision(vision, prefix), precisions)?;
     let wanted = match &vision.projector {
-        ProjectorShape::Mlp { bias, tiling } => {
+        ProjectorShape::Mlp { bias, framing } => {
             let prefix = checkpoint.prefix_of(places.projector, "linear_1.weight");
             let mut wanted = tensors::mlp_projector(vision, prefix, *bias);
-            if tiling.is_some() {
+            if matches!(framing, Framing::Tiles(_)) {
                 let newline = checkpoint.prefix_of(places.newline, "");
                 wanted.push(tensors::image_newline(vision, newline));
             }

@@ -4,7 +4,8 @@
 //! `mm.model.fc`, `ffn_up` for the first matrix of the feed-forward block, and `v.image_newline`, not
 //! `model.image_newline`, for LLaVA-OneVision's row. What llama.cpp has no converter for, LLaVA-OneVision as Hugging
 //! Face writes it, has the keys of the LLaVA 1.6 script: `clip.vision.mm_patch_merge_type`,
-//! `clip.vision.image_aspect_ratio`, `clip.vision.image_grid_pinpoints` (flat pairs of height and width).
+//! `clip.vision.image_aspect_ratio`, `clip.vision.image_grid_pinpoints` (flat pairs of height and width). LLaVA 1.5 has
+//! `image_aspect_ratio` too, so that its pictures are prepared here as its own processor does; llama.cpp passes it over.
 
 use super::error::InputError;
 use super::json::{Folder, Json, JsonFile};
@@ -32,9 +33,31 @@ enum Kind {
 #[derive(Debug, Clone)]
 pub(super) enum ProjectorShape {
     /// LLaVA's two projections.
-    Mlp { bias: bool, tiling: Option<Tiling> },
+    Mlp { bias: bool, framing: Framing },
     /// Idefics3's: `scale` by `scale` patches make one row.
     PixelShuffle { scale: usize },
+}
+
+/// How LLaVA's processors make squares of a picture.
+#[derive(Debug, Clone)]
+pub(super) enum Framing {
+    /// One square, as the encoder's own processor makes it.
+    Square,
+    /// One square of the whole picture and a margin.
+    Pad,
+    /// LLaVA-OneVision's.
+    Tiles(Tiling),
+}
+
+impl Framing {
+    /// `clip.vision.image_aspect_ratio`.
+    fn aspect_ratio(&self) -> &str {
+        match self {
+            Framing::Square => "square",
+            Framing::Pad => "pad",
+            Framing::Tiles(tiling) => &tiling.aspect_ratio,
+        }
+    }
 }
 
 /// LLaVA-OneVision's way to cut a large picture into tiles.
@@ -92,7 +115,10 @@ impl VisionShape {
             }
         }
         let bias = outer.find_bool("multimodal_projector_bias")?.unwrap_or(true);
-        Ok(VisionShape { layers, projector: ProjectorShape::Mlp { bias, tiling: None }, ..shape })
+        let preprocessing = preprocessing(folder)?;
+        let pad = image_processor(&preprocessing.root()).find_bool("do_pad")?.unwrap_or(false);
+        let framing = if pad { Framing::Pad } else { Framing::Square };
+        Ok(VisionShape { layers, projector: ProjectorShape::Mlp { bias, framing }, ..shape })
     }
 
     /// Reads LLaVA-OneVision's.
@@ -103,8 +129,8 @@ impl VisionShape {
     ) -> Result<VisionShape, InputError> {
         let shape = VisionShape::llava(outer, folder, projected)?;
         let ProjectorShape::Mlp { bias, .. } = shape.projector else { return Ok(shape) };
-        let tiling = Some(Tiling::read(outer)?);
-        Ok(VisionShape { projector: ProjectorShape::Mlp { bias, tiling }, ..shape })
+        let framing = Framing::Tiles(Tiling::read(outer)?);
+        Ok(VisionShape { projector: ProjectorShape::Mlp { bias, framing }, ..shape })
     }
 
     /// Reads SmolVLM's or Idefics3's.
@@ -157,7 +183,7 @@ impl VisionShape {
             feed_forward: section.size("intermediate_size", 1..=1 << 16)?,
             layers: section.size("num_hidden_layers", 1..=256)?,
             projected,
-            projector: ProjectorShape::Mlp { bias: true, tiling: None },
+            projector: ProjectorShape::Mlp { bias: true, framing: Framing::Square },
             heads,
             norm_epsilon: section.number("layer_norm_eps", 1.0)?,
             activation: Activation::read(&config, kind)?,
@@ -210,13 +236,14 @@ impl VisionShape {
             writer = writer.metadata("clip.use_silu", true);
         }
         match &self.projector {
-            ProjectorShape::Mlp { tiling, .. } => {
-                // The file ends with the layer whose output is taken.
-                writer = writer.metadata("clip.vision.feature_layer", vec![self.layers as i32]);
-                if let Some(tiling) = tiling {
+            ProjectorShape::Mlp { framing, .. } => {
+                writer = writer
+                    // The file ends with the layer whose output is taken.
+                    .metadata("clip.vision.feature_layer", vec![self.layers as i32])
+                    .metadata("clip.vision.image_aspect_ratio", framing.aspect_ratio());
+                if let Framing::Tiles(tiling) = framing {
                     writer = writer
                         .metadata("clip.vision.mm_patch_merge_type", "spatial_unpad")
-                        .metadata("clip.vision.image_aspect_ratio", tiling.aspect_ratio.as_str())
                         .metadata("clip.vision.image_grid_pinpoints", tiling.pinpoints.clone());
                 }
             }

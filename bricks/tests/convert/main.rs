@@ -28,9 +28,14 @@ fn run(folder: &Path, options: &ConvertOptions) -> Result<Converted, ConvertErro
 
 /// Converts the fixtures' model `name` and opens its files.
 fn files_of(name: &str, language: Precision, vision: Precision) -> Vec<Gguf> {
+    files_of_folder(&folder::ModelFolder::new(name), name, language, vision)
+}
+
+/// The files that become of a folder.
+fn files_of_folder(made: &folder::ModelFolder, name: &str, language: Precision, vision: Precision) -> Vec<Gguf> {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join(name);
-    folder::ModelFolder::new(name).write(&folder);
+    made.write(&folder);
     let converted =
         run(&folder, &options(temporary.path(), language, vision)).unwrap_or_else(|e| panic!("{name}: {e}"));
     converted.files.iter().map(|file| Gguf::open(&file.path).unwrap()).collect()

@@ -4,7 +4,7 @@ use nanomind_bricks::{Gguf, TensorType};
 use nanomind_kernels::Precision;
 
 use crate::folder::{ModelFolder, weights};
-use crate::{files_of, numbers, options, run};
+use crate::{files_of, files_of_folder, numbers, options, run};
 
 /// Checks that each tensor of the file holds the numbers of the checkpoint's.
 fn assert_tensors(gguf: &Gguf, expected: &[(&str, &str)]) {
@@ -76,6 +76,17 @@ fn llava_ends_with_the_layer_whose_rows_it_takes() {
     assert_eq!(vision.get_f32("clip.vision.attention.layer_norm_epsilon").unwrap(), 1e-5, "the default of CLIP");
     assert_eq!(vision.get_str("clip.projector_type").unwrap(), "mlp");
     assert!(vision.get_bool("clip.has_vision_encoder").unwrap() && !vision.get_bool("clip.use_gelu").unwrap());
+    assert_eq!(vision.get_str("clip.vision.image_aspect_ratio").unwrap(), "square");
+}
+
+#[test]
+fn llava_whose_processor_pads_says_so() {
+    let mut folder = ModelFolder::new("llava");
+    for preprocessing in folder.others.values_mut() {
+        *preprocessing = preprocessing.replacen('{', "{\"do_pad\": true, ", 1);
+    }
+    let files = files_of_folder(&folder, "padded", Precision::Q8_0, Precision::F32);
+    assert_eq!(files[1].get_str("clip.vision.image_aspect_ratio").unwrap(), "pad");
 }
 
 #[test]
