@@ -90,7 +90,7 @@ fn write_answers(f: &mut fmt::Formatter<'_>, report: &RunReport, node: &NodeRepo
     let prefill_ms = answers.iter().map(|one| one.prefill_ms).sum();
     write!(f, "        {prompt} prompt tokens")?;
     if cached > 0 {
-        write!(f, ", {cached} of them from the cache")?;
+        write!(f, ", {cached} from the cache")?;
     }
     if prompt > cached {
         write!(f, ", read{}", rate(prompt - cached, prefill_ms))?;

@@ -37,8 +37,11 @@ impl Predictor {
         Duration::try_from_secs_f64(self.assumed(phase, cost) * factor).unwrap_or(Duration::MAX)
     }
 
-    /// Learns from a job that ran.
+    /// Learns from a job that ran. One that declared no cost, since it was not known, says nothing about a rate.
     pub(super) fn learn(&mut self, phase: Phase, cost: JobCost, ran: Duration) {
+        if cost == JobCost::default() {
+            return;
+        }
         let measured = ran.as_secs_f64() / self.assumed(phase, cost);
         let factor = &mut self.factors[phase as usize];
         *factor = Some(factor.map_or(measured, |mean| mean + NEWEST * (measured - mean)));
@@ -84,10 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_unknown_cost_does_not_make_others_look_slow() {
+        let mut predictor = Predictor::default();
+        let chunk = JobCost { flops: 2_000_000_000, bytes: 0 };
+        let before = predictor.predict(Phase::Prefill, chunk);
+        for phase in [Phase::Load, Phase::Prefill] {
+            predictor.learn(phase, JobCost::default(), Duration::from_millis(300));
+        }
+        assert_eq!(predictor.predict(Phase::Prefill, chunk), before);
+    }
+
+    #[test]
     fn no_cost_and_absurd_cost_have_a_prediction() {
         let mut predictor = Predictor::default();
         assert!(predictor.predict(Phase::Load, JobCost::default()) > Duration::ZERO);
-        predictor.learn(Phase::Load, JobCost::default(), Duration::from_secs(1 << 40));
+        predictor.learn(Phase::Load, JobCost { flops: 1, bytes: 0 }, Duration::from_secs(1 << 40));
         let absurd = predictor.predict(Phase::Load, JobCost { flops: u64::MAX, bytes: u64::MAX });
         assert!(absurd > Duration::from_secs(1 << 40), "{absurd:?}");
     }

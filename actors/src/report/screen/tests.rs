@@ -53,7 +53,7 @@ eye            cpu:0    12    61.3 ms   0.5 ms     144      1 time
 mind     cpu:1 cpu:0    23    89.0 ms   1.2 ms     187  140 tokens
 mind    first token after 117 ms (12.5 ms to 117 ms in 2 answers)
         34 tokens generated at 500.0 tokens/s
-        300 prompt tokens, 140 of them from the cache, read at 1600.0 tokens/s
+        300 prompt tokens, 140 from the cache, read at 1600.0 tokens/s
 copied  0 bytes of embeddings (eye.patches 0, projector.tokens 0)
 memory  weights 12.3 MB, KV cache 0.2 MB, slots 1.0 MB; process peak 43.2 MB
 0.32 s, 2 of 2 requests answered";
