@@ -1,16 +1,9 @@
 //! The shipped model sees what the scene camera draws: its answers are held against the camera's truth.
 
-use std::sync::Arc;
-
-use nanomind_bricks::Tokenizer;
-use nanomind_bricks::language::LanguageModel;
-use nanomind_bricks::vision::{Encoding, Picture, PictureLimits, Projector, VisionEncoder};
-use nanomind_hal::Lane;
+use nanomind_bricks::vision::{Picture, PictureLimits};
 use nanomind_hal::camera::{Camera, Kind, Scene, SceneCamera, SceneEvents, SceneMotion, SceneOptions, SceneThing};
-use nanomind_hal::tabm::{ElementType, SlotGeometry, SlotPool};
-use nanomind_kernels::Isa;
 
-use super::scene::{answer, gguf, look};
+use super::scene::Seer;
 
 /// Frames that are looked at: one of each scene. `NANOMIND_DRAWN` asks for another number.
 const FRAMES: u64 = 12;
@@ -73,16 +66,7 @@ fn questions(scene: &Scene) -> Vec<(&'static str, String, String)> {
 #[test]
 fn the_shipped_model_sees_what_the_scene_camera_draws() {
     let frames = std::env::var("NANOMIND_DRAWN").ok().and_then(|frames| frames.parse().ok()).unwrap_or(FRAMES);
-    let lane = Lane::spawn(2, None).unwrap();
-    let isa = Isa::detect();
-    let (language, vision) = (gguf("scene.gguf"), gguf("scene-mmproj.gguf"));
-    let tokenizer = Arc::new(Tokenizer::from_gguf(&language).unwrap());
-    let mind = Arc::new(LanguageModel::load(&language, isa, &lane, &mut |_| {}).unwrap());
-    let encoder = Arc::new(VisionEncoder::load(&vision, isa, &lane, &mut |_| {}).unwrap());
-    let projector = Projector::load(&vision, isa, &lane, &mut |_| {}).unwrap();
-    let (max_tokens, width) = (encoder.config().patches(), projector.width());
-    let pool = SlotPool::new(SlotGeometry { slots: 1, max_tokens, width, element: ElementType::F32 }).unwrap();
-    let mut encoding = Encoding::new(encoder).unwrap();
+    let mut seer = Seer::load();
     let options = SceneOptions {
         seed: 2026,
         motion: SceneMotion::Drift,
@@ -96,9 +80,9 @@ fn the_shipped_model_sees_what_the_scene_camera_draws() {
     for frame in 0..frames {
         let picture = camera.frame().unwrap();
         let picture = Picture::from_frame("a scene", &picture, &PictureLimits::default()).unwrap();
-        let rows = look(&lane, &mut encoding, &projector, &pool, &picture);
+        let rows = seer.look(&picture);
         for (skill, question, expected) in questions(camera.scene().unwrap()) {
-            let found = answer(&lane, &mind, &tokenizer, rows.clone(), &question);
+            let found = seer.answer(rows.clone(), &question);
             let entry = tally.entry(skill).or_default();
             entry.1 += 1;
             if found == expected {
