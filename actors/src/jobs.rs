@@ -9,8 +9,10 @@ use indexmap::IndexMap;
 use nanomind_hal::{Accelerator, AcceleratorId, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
 
 use crate::board::NodeEntry;
+use crate::energy::EnergyBooks;
 use crate::error::NodeError;
 use crate::request::RequestId;
+use crate::shared::RunShared;
 use crate::tally::NodeTally;
 
 /// The accelerators of a run by id, in the order in which the machine offers them.
@@ -53,19 +55,16 @@ pub struct Jobs {
     node: Arc<str>,
     entry: Option<Arc<NodeEntry>>,
     accelerators: Arc<Accelerators>,
+    energy: EnergyBooks,
     tally: Arc<NodeTally>,
     on_move: RefCell<Option<MoveHook>>,
     last: RefCell<Option<AcceleratorId>>,
 }
 
 impl Jobs {
-    pub(crate) fn new(
-        node: Arc<str>,
-        entry: Option<Arc<NodeEntry>>,
-        accelerators: Arc<Accelerators>,
-        tally: Arc<NodeTally>,
-    ) -> Jobs {
-        Jobs { node, entry, accelerators, tally, on_move: RefCell::default(), last: RefCell::default() }
+    pub(crate) fn new(node: Arc<str>, entry: Option<Arc<NodeEntry>>, run: &RunShared, tally: Arc<NodeTally>) -> Jobs {
+        let (accelerators, energy) = (run.accelerators.clone(), run.energy.clone());
+        Jobs { node, entry, accelerators, energy, tally, on_move: RefCell::default(), last: RefCell::default() }
     }
 
     /// Sets what is to be done when the governor has moved the node, before its next job: bring weights in, hand state
@@ -107,6 +106,7 @@ impl Jobs {
         let done = accelerator.submit(order, work).await?;
         crate::trace::job(&id, &label, &done.timing, spec.request);
         self.tally.job(id, &label, &done.timing);
+        self.energy.charge(&self.node, spec.request, id, done.timing.ran());
         Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
     }
 

@@ -14,7 +14,9 @@
 mod accelerator;
 mod board;
 mod cancellation;
+mod duty;
 pub mod edge;
+mod energy;
 mod error;
 pub mod governor;
 mod inputs;
@@ -45,6 +47,8 @@ mod weights;
 
 pub use board::{NodeBoard, NodeEntry};
 pub use cancellation::Cancellations;
+pub use duty::{Duty, DutyBoard, Frames, Keep};
+pub use energy::EnergyBooks;
 pub use error::NodeError;
 pub use inputs::{Firing, Input, Inputs};
 pub use jobs::{Accelerators, JobOutcome, JobSpec, Jobs, MoveHook};

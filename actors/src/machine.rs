@@ -1,12 +1,14 @@
 //! The machine of a run: its accelerators, made from the core groups that hal finds or a person names.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use indexmap::IndexMap;
 use nanomind_hal::{
-    Accelerator, AcceleratorError, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, MachineMemory,
-    default_groups, parse_groups,
+    Accelerator, AcceleratorError, AcceleratorId, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, MachineMemory,
+    PowerModel, default_groups, parse_groups, profile::DeviceProfile,
 };
 use nanomind_kernels::Isa;
 
@@ -20,6 +22,8 @@ pub struct Machine {
     pub(crate) groups: Vec<CoreGroup>,
     pub(crate) isa: Isa,
     memory: Option<u64>,
+    /// What is known of the device, if anybody said which one it is.
+    profile: Option<Arc<DeviceProfile>>,
 }
 
 /// Why a machine could not be made.
@@ -32,6 +36,9 @@ pub enum MachineError {
     /// An accelerator did not start.
     #[error(transparent)]
     Accelerator(#[from] AcceleratorError),
+    /// The operating system refuses what virtual time needs.
+    #[error("cannot make a virtual clock: {0}")]
+    Clock(#[from] io::Error),
 }
 
 impl Machine {
@@ -63,7 +70,52 @@ impl Machine {
         }
         let isa = isa.unwrap_or_else(Isa::detect);
         let memory = MachineMemory::read(Path::new("/")).map(|memory| memory.total);
-        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory })
+        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory, profile: None })
+    }
+
+    /// A device of which there is a profile, simulated in virtual time that begins at `wall`: what its jobs take and draw
+    /// is what the profile says. Comes with the runtime that moves its clock; runs on it are started there
+    /// ([`crate::Runtime::start_in`]).
+    ///
+    /// # Errors
+    /// When the operating system refuses what a runtime needs.
+    pub fn simulated(
+        profile: Arc<DeviceProfile>,
+        wall: SystemTime,
+    ) -> Result<(Machine, tokio::runtime::Runtime), MachineError> {
+        let (clock, runtime) = Clock::simulated(wall)?;
+        let lease = CoreLease::new();
+        let mut accelerators: Accelerators = IndexMap::new();
+        for accelerator in &profile.accelerators {
+            let simulated = Accelerator::simulated(&profile, accelerator.id, lease.clone(), clock.clone())?;
+            accelerators.insert(accelerator.id, simulated);
+        }
+        let machine = Machine {
+            clock,
+            accelerators: Arc::new(accelerators),
+            groups: profile.core_groups(),
+            isa: Isa::detect(),
+            memory: Some((profile.memory.value.get() as u64) << 20),
+            profile: Some(profile),
+        };
+        Ok((machine, runtime))
+    }
+
+    /// Says which device this machine is: its figures are where predictions start, and energy that no meter measures is
+    /// estimated by it.
+    pub fn with_profile(mut self, profile: Arc<DeviceProfile>) -> Machine {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// What is known of the device, if anything is.
+    pub fn profile(&self) -> Option<&Arc<DeviceProfile>> {
+        self.profile.as_ref()
+    }
+
+    /// What the device draws by its profile, if it has one.
+    pub(crate) fn power_model(&self) -> Option<PowerModel> {
+        self.profile.as_deref().map(PowerModel::new)
     }
 
     /// Bounds the memory that a graph may take, in bytes; without this it is all that the machine has.
@@ -79,10 +131,13 @@ impl Machine {
 
     /// Its accelerators, each with the numbers of the cores that it computes on.
     pub fn accelerators(&self) -> impl Iterator<Item = (&Accelerator, Vec<usize>)> {
-        self.groups.iter().filter_map(|group| {
-            let accelerator = self.accelerators.get(&group.name)?;
-            Some((accelerator, group.cpus.iter().collect()))
-        })
+        self.accelerators.values().map(|accelerator| (accelerator, self.cores_of(accelerator.id())))
+    }
+
+    /// The numbers of the cores of an accelerator; none where it is no part of the processor.
+    fn cores_of(&self, accelerator: AcceleratorId) -> Vec<usize> {
+        let group = self.groups.iter().find(|group| group.name == accelerator);
+        group.map_or_else(Vec::new, |group| group.cpus.iter().collect())
     }
 
     /// The clock that stamps everything of this machine's runs.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::board::NodeEntry;
 use crate::cancellation::Cancellations;
+use crate::duty::{Duty, DutyBoard};
 use crate::error::NodeError;
 use crate::governor::MigrateDue;
 use crate::inputs::{Firing, Inputs};
@@ -89,6 +90,7 @@ pub struct NodeContext {
     pub(crate) entry: Option<Arc<NodeEntry>>,
     pub(crate) tally: Arc<NodeTally>,
     pub(crate) weights: WeightStore,
+    pub(crate) duty: DutyBoard,
     pub(crate) pools: PoolSizer,
     pub(crate) migrations: Option<Migrations>,
     /// Whether a request ends with the node: at a sink that does not merely look on.
@@ -139,6 +141,16 @@ impl NodeContext {
     /// The weights that nodes of this run share.
     pub fn weights(&self) -> &WeightStore {
         &self.weights
+    }
+
+    /// What the governor asks of the node now, beside where to work.
+    pub fn duty(&self) -> Duty {
+        self.duty.duty()
+    }
+
+    /// Waits until the governor asks for something else than `duty`.
+    pub async fn duty_changed_from(&self, duty: Duty) -> Duty {
+        self.duty.changed_from(duty).await
     }
 
     /// The slot pool of an output, with as many slots as its edges and their consumers can hold: slots of `max_tokens`

@@ -105,8 +105,7 @@ impl NodeActor {
     /// A context for one life. The actor keeps its own ends of the edges.
     fn context(&self, in_flight: InFlight) -> NodeContext {
         let parts = &self.parts;
-        let jobs =
-            Jobs::new(self.name.clone(), parts.entry.clone(), self.run.accelerators.clone(), parts.tally.clone());
+        let jobs = Jobs::new(self.name.clone(), parts.entry.clone(), &self.run, parts.tally.clone());
         NodeContext {
             name: self.name.clone(),
             life: self.lives,
@@ -123,6 +122,7 @@ impl NodeActor {
             entry: parts.entry.clone(),
             tally: parts.tally.clone(),
             weights: self.run.weights.clone(),
+            duty: self.run.duty.clone(),
             pools: parts.pools.clone(),
             migrations: self.migrations.clone(),
             ends_requests: parts.ends_requests,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Addr, SystemRunner};
 use nanomind_graphs::PlannedNode;
-use nanomind_hal::{AcceleratorStats, ProcessMemory, Timestamp};
+use nanomind_hal::{AcceleratorStats, Energy, EnergyStatement, ProcessMemory, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use crate::edge::EdgeProbe;
 use crate::governor::Governor;
 use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
 use crate::report::{
-    AcceleratorReport, EdgeReport, Energy, FirstOutput, MemoryReport, NodeOutcome, NodeReport, RunEnd, RunReport,
+    AcceleratorReport, EdgeReport, FirstOutput, MemoryReport, NodeOutcome, NodeReport, RunEnd, RunReport,
 };
 use crate::request::{Epoch, RequestId};
 use crate::shared::RunShared;
@@ -145,12 +145,13 @@ impl Actors {
     async fn report(self, end: RunEnd) -> RunReport {
         let outcomes = self.supervisor.send(Outcomes).await.unwrap_or_default();
         let decisions = self.governor.send(crate::governor::Finish).await.unwrap_or_default();
+        let energy = self.shared.energy.statement();
         let (mut nodes, mut pools, mut kv_cache) = (Vec::new(), Vec::new(), 0);
         for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
             let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
             pools.append(&mut stats.pools);
             kv_cache += kv_cache_bytes(&node.plan, &stats);
-            nodes.push(node_report(&node.plan, outcome, stats));
+            nodes.push(node_report(&node.plan, outcome, stats, &energy));
         }
         let failed = nodes.iter().any(|node| node.outcome.failed);
         let mut accelerators = Vec::new();
@@ -182,7 +183,8 @@ impl Actors {
                 .collect(),
             accelerators,
             decisions,
-            energy: Energy::Unmeasured,
+            energy: energy.total,
+            energy_unattributed: energy.unattributed,
         }
     }
 }
@@ -208,7 +210,7 @@ fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {
     }
 }
 
-fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats) -> NodeReport {
+fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats, energy: &EnergyStatement) -> NodeReport {
     NodeReport {
         node: plan.name.clone(),
         kind: plan.kind.clone(),
@@ -217,7 +219,7 @@ fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats) -> No
         moves: stats.moves,
         counters: stats.counters,
         answers: stats.answers,
-        energy: Energy::Unmeasured,
+        energy: energy.owners.get(plan.name.as_str()).copied().unwrap_or(Energy::Unmeasured),
     }
 }
 

@@ -1,17 +1,19 @@
 //! The runtime: from a plan to running actors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use actix::{Actor, System};
+use actix::{Actor, System, SystemRunner};
 use indexmap::IndexMap;
 use nanomind_graphs::{Plan, PlannedEdge, PlannedNode};
-use nanomind_hal::AcceleratorId;
+use nanomind_hal::{AcceleratorId, EnergySource};
 
 use crate::accelerator::AcceleratorActor;
 use crate::board::{NodeBoard, NodeEntry};
 use crate::cancellation::Cancellations;
+use crate::duty::DutyBoard;
 use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeReceiver, EdgeSender, HopCounter, edge};
+use crate::energy::EnergyBooks;
 use crate::governor::{DecisionLog, Governor, GovernorConfig, LogError, Movable};
 use crate::inputs::Input;
 use crate::library::NodeLibrary;
@@ -85,6 +87,30 @@ impl Runtime {
         library: &NodeLibrary,
         options: RunOptions,
     ) -> Result<Running, StartError> {
+        Runtime::start_on(System::new, plan, machine, library, options)
+    }
+
+    /// As [`Runtime::start`], in the runtime of a virtual clock: that of [`Machine::simulated`].
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn start_in(
+        runtime: tokio::runtime::Runtime,
+        plan: &Plan,
+        machine: &Machine,
+        library: &NodeLibrary,
+        options: RunOptions,
+    ) -> Result<Running, StartError> {
+        Runtime::start_on(|| System::with_tokio_rt(|| runtime), plan, machine, library, options)
+    }
+
+    fn start_on(
+        system: impl FnOnce() -> SystemRunner,
+        plan: &Plan,
+        machine: &Machine,
+        library: &NodeLibrary,
+        options: RunOptions,
+    ) -> Result<Running, StartError> {
         let log = match &options.decisions {
             Some(path) => DecisionLog::create(path)?,
             None => DecisionLog::in_memory(),
@@ -99,10 +125,12 @@ impl Runtime {
             weights: WeightStore::new(machine.isa, options.on_load.clone()),
             signals: Signals::default(),
             readiness: Readiness::of(plan.nodes()),
+            duty: DutyBoard::default(),
+            energy: energy_books(machine, &options.governor),
         };
         let wiring = Wiring::of(plan, &shared);
         let parts = node_parts(plan, machine, library, &options, &wiring)?;
-        let system = System::new();
+        let system = system();
         let running = system.block_on(async move { start_actors(plan, machine, options, log, shared, wiring, parts) });
         Ok(running.on(system))
     }
@@ -136,7 +164,8 @@ fn start_actors(
         nodes.push(NodeHandle { plan, address });
     }
     let board = NodeBoard::new(entries);
-    let governor = Governor::new(options.governor, plan.power(), log, board, machine, movable).start();
+    let governor =
+        Governor::new(options.governor, plan.power(), log, board, machine, shared.energy.clone(), movable).start();
     for node in &nodes {
         // In order: a node knows the governor before it starts.
         node.address.do_send(MeetGovernor(governor.clone().recipient()));
@@ -154,6 +183,20 @@ fn start_actors(
         probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
         interrupts: options.interrupts,
     }
+}
+
+/// The books of a run: a simulated device has no meter, any other may.
+fn energy_books(machine: &Machine, governor: &GovernorConfig) -> EnergyBooks {
+    let source = if machine.clock.is_virtual() {
+        EnergySource::None
+    } else {
+        let (source, refused) = EnergySource::detect(Path::new("/"), governor.battery.clone(), &machine.clock);
+        for refusal in refused {
+            tracing::info!("{refusal}");
+        }
+        source
+    };
+    EnergyBooks::new(machine.clock.clone(), machine.power_model(), source, &governor.battery)
 }
 
 /// What each node's actor is made of. Fails where plan, library and machine do not fit together.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use nanomind_hal::Clock;
 
 use crate::cancellation::Cancellations;
+use crate::duty::DutyBoard;
+use crate::energy::EnergyBooks;
 use crate::jobs::Accelerators;
 use crate::readiness::Readiness;
 use crate::request::Requests;
@@ -20,4 +22,6 @@ pub(crate) struct RunShared {
     pub(crate) weights: WeightStore,
     pub(crate) signals: Signals,
     pub(crate) readiness: Readiness,
+    pub(crate) duty: DutyBoard,
+    pub(crate) energy: EnergyBooks,
 }

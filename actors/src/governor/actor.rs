@@ -13,6 +13,7 @@ use super::log::{DecisionLog, DecisionRecord};
 use super::messages::{Assign, MigrateDue};
 use super::observation::{AcceleratorObservation, BatteryObservation, NodeLoad, NodeObservation, Observation};
 use crate::board::{NodeBoard, NodeEntry};
+use crate::energy::EnergyBooks;
 use crate::machine::Machine;
 use crate::trace::{self, TraceFile};
 
@@ -54,6 +55,7 @@ pub struct Governor {
     log: DecisionLog,
     board: NodeBoard,
     machine: Machine,
+    energy: EnergyBooks,
     nodes: Vec<Movable>,
     memory: Memory,
     /// Whether the battery failed to answer, which is said once.
@@ -75,6 +77,7 @@ impl Governor {
         log: DecisionLog,
         board: NodeBoard,
         machine: &Machine,
+        energy: EnergyBooks,
         nodes: Vec<Movable>,
     ) -> Governor {
         let machine = machine.clone();
@@ -84,6 +87,7 @@ impl Governor {
             log,
             board,
             machine,
+            energy,
             nodes,
             memory: Memory::default(),
             battery_failed: false,
@@ -93,6 +97,7 @@ impl Governor {
     }
 
     fn tick(&mut self) {
+        self.energy.settle();
         let seen = self.look();
         self.show(&seen);
         let (memory, decisions) = decide(self.policy, &self.memory, &seen);
@@ -113,11 +118,10 @@ impl Governor {
         let at = self.machine.clock().now();
         let (since, before) = self.before.take().unwrap_or((at, Counts::new()));
         let mut counts = Counts::new();
-        let places = self.machine.groups.iter().filter_map(|group| {
-            let accelerator = self.machine.accelerators.get(&group.name)?;
-            let cores = group.cpus.iter().collect();
-            Some(observe_accelerator(accelerator, cores, at.since(since), &before, &mut counts))
-        });
+        let places = self
+            .machine
+            .accelerators()
+            .map(|(accelerator, cores)| observe_accelerator(accelerator, cores, at.since(since), &before, &mut counts));
         let accelerators = places.collect();
         let nodes = self.board.iter().map(|entry| observe_node(entry, &before, &counts)).collect();
         self.before = Some((at, counts));
@@ -225,6 +229,7 @@ impl Handler<Finish> for Governor {
     type Result = MessageResult<Finish>;
 
     fn handle(&mut self, _: Finish, _: &mut Context<Self>) -> Self::Result {
+        self.energy.settle();
         let seen = self.look();
         self.show(&seen);
         self.flush_trace();

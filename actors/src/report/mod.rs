@@ -3,9 +3,8 @@
 mod screen;
 mod table;
 
-use std::fmt;
-
 use indexmap::IndexMap;
+use nanomind_hal::Energy;
 use nanomind_hal::tabm::SlotPool;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +53,8 @@ pub struct RunReport {
     pub decisions: Vec<DecisionRecord>,
     /// Energy of the whole run.
     pub energy: Energy,
+    /// What of it no node took: the board, an idle processor.
+    pub energy_unattributed: Energy,
 }
 
 /// How long a request waited for the first sign of its answer.
@@ -238,34 +239,6 @@ pub struct AcceleratorReport {
     pub wait_ms: f64,
     /// The longest wait, in milliseconds.
     pub longest_wait_ms: f64,
-}
-
-/// Where a figure of energy comes from; what was not measured is never shown as zero.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "source", rename_all = "snake_case")]
-pub enum Energy {
-    /// Read from a meter, in joules.
-    Measured {
-        /// Joules.
-        joules: f64,
-    },
-    /// Computed from a model, in joules.
-    Estimated {
-        /// Joules.
-        joules: f64,
-    },
-    /// No meter can be read here.
-    Unmeasured,
-}
-
-impl fmt::Display for Energy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Energy::Measured { joules } => write!(f, "{joules:.1} J measured"),
-            Energy::Estimated { joules } => write!(f, "{joules:.1} J estimated"),
-            Energy::Unmeasured => f.write_str("energy unmeasured"),
-        }
-    }
 }
 
 impl RunReport {
