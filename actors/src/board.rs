@@ -3,8 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use nanomind_hal::AcceleratorId;
+use nanomind_hal::{AcceleratorId, JobCost, Phase, Timestamp};
 use parking_lot::Mutex;
+
+use crate::governor::PhaseWork;
+use crate::work::TypicalWork;
+
+/// What a move between two accelerators of one kind is assumed to take before one was measured, in milliseconds: the job
+/// that runs is finished first, and those are cut to about this.
+const ASSUMED_MOVE_MS: f64 = 20.0;
+/// How much of a new measurement goes into what a move takes.
+const NEWEST: f64 = 0.3;
 
 /// One node's lines on the board. The node writes, the governor reads; the assignment is written at job boundaries.
 #[derive(Debug)]
@@ -15,6 +24,19 @@ pub struct NodeEntry {
     moves: AtomicU64,
     busy: AtomicBool,
     tokens_generated: AtomicU64,
+    weight_bytes: AtomicU64,
+    resident: AtomicBool,
+    work: Mutex<TypicalWork>,
+    moving: Mutex<Moving>,
+}
+
+/// What moves take.
+#[derive(Default, Debug)]
+struct Moving {
+    /// When the node was told to move, and has had no job since.
+    told: Option<Timestamp>,
+    /// For each place, the mean of what moves to there took, in milliseconds, and how many there were.
+    measured: Vec<(AcceleratorId, f64, u64)>,
 }
 
 impl NodeEntry {
@@ -30,7 +52,19 @@ impl NodeEntry {
             moves: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             tokens_generated: AtomicU64::new(0),
+            weight_bytes: AtomicU64::new(0),
+            // What loads its weights once and keeps them says nothing about it.
+            resident: AtomicBool::new(true),
+            work: Mutex::default(),
+            moving: Mutex::default(),
         })
+    }
+
+    /// The same node, with weights of so many bytes, of which a firing is expected to do this much work.
+    pub fn expecting(self, weight_bytes: u64, work: Vec<PhaseWork>) -> NodeEntry {
+        self.weight_bytes.store(weight_bytes, Ordering::Relaxed);
+        *self.work.lock() = TypicalWork::expecting(work);
+        self
     }
 
     /// The node's name in the graph.
@@ -81,6 +115,64 @@ impl NodeEntry {
     /// The node says whether it works on a request now.
     pub fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Bytes of its weights, resident or not.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether its weights are in memory.
+    pub fn resident(&self) -> bool {
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    /// The node says whether its weights are in memory, and how many bytes they have.
+    pub fn set_resident(&self, resident: bool, bytes: u64) {
+        self.resident.store(resident, Ordering::Relaxed);
+        self.weight_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What it does each time it fires, by phase.
+    pub fn work(&self) -> Vec<PhaseWork> {
+        self.work.lock().typical()
+    }
+
+    /// The node submits a job.
+    pub(crate) fn submitted(&self, phase: Phase, cost: JobCost) {
+        self.work.lock().submitted(phase, cost);
+    }
+
+    /// The node has dealt with a firing.
+    pub(crate) fn fired(&self) {
+        self.work.lock().fired();
+    }
+
+    /// The node is told to move now: until its first job at the new place, that is what the move takes.
+    pub(crate) fn told_to_move(&self, now: Timestamp) {
+        self.moving.lock().told = Some(now);
+    }
+
+    /// A job of the node, which it began to prepare at `prepared`, started at its place. If it is the first one after a
+    /// move, the time between is what the move took; time in which the node had nothing to do is not.
+    pub(crate) fn started(&self, place: AcceleratorId, prepared: Timestamp, started: Timestamp) {
+        let mut moving = self.moving.lock();
+        let Some(told) = moving.told.take() else { return };
+        let took = started.since(told.max(prepared)).as_secs_f64() * 1e3;
+        match moving.measured.iter_mut().find(|(to, ..)| *to == place) {
+            Some((_, mean, moves)) => {
+                *mean += NEWEST * (took - *mean);
+                *moves += 1;
+            }
+            None => moving.measured.push((place, took, 1)),
+        }
+    }
+
+    /// What a move to `place` takes in milliseconds, and how many were measured.
+    pub fn move_cost(&self, place: AcceleratorId) -> (f64, u64) {
+        let moving = self.moving.lock();
+        let measured = moving.measured.iter().find(|(to, ..)| *to == place);
+        measured.map_or((ASSUMED_MOVE_MS, 0), |(_, mean, moves)| (*mean, *moves))
     }
 
     /// Tokens generated since the start of the run.

@@ -1,5 +1,6 @@
 //! Duty: what the governor asks of every node beside where to work, and the board on which the nodes read it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,21 @@ impl Default for Duty {
             in_turn: false,
             standby: false,
         }
+    }
+}
+
+impl fmt::Display for Duty {
+    /// `frames 40 % (moving), work 100 %, weights kept 3.0 s, in turn, standby`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moving = if self.frames == Frames::Moving { " (moving)" } else { "" };
+        write!(f, "frames {:.0} %{moving}, work {:.0} %", self.frame_rate * 100.0, self.working_share * 100.0)?;
+        match self.weights {
+            Keep::Always => f.write_str(", weights kept")?,
+            Keep::For(Duration::ZERO) => f.write_str(", weights released")?,
+            Keep::For(time) => write!(f, ", weights kept {:.1} s", time.as_secs_f64())?,
+        }
+        let words = [(self.in_turn, ", in turn"), (self.standby, ", standby")];
+        words.iter().filter(|(is, _)| *is).try_for_each(|(_, word)| f.write_str(word))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use indexmap::IndexMap;
-use nanomind_hal::{Accelerator, AcceleratorId, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
+use nanomind_hal::{Accelerator, AcceleratorId, Clock, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
 
 use crate::board::NodeEntry;
 use crate::energy::EnergyBooks;
@@ -55,6 +55,7 @@ pub struct Jobs {
     node: Arc<str>,
     entry: Option<Arc<NodeEntry>>,
     accelerators: Arc<Accelerators>,
+    clock: Clock,
     energy: EnergyBooks,
     tally: Arc<NodeTally>,
     on_move: RefCell<Option<MoveHook>>,
@@ -63,8 +64,8 @@ pub struct Jobs {
 
 impl Jobs {
     pub(crate) fn new(node: Arc<str>, entry: Option<Arc<NodeEntry>>, run: &RunShared, tally: Arc<NodeTally>) -> Jobs {
-        let (accelerators, energy) = (run.accelerators.clone(), run.energy.clone());
-        Jobs { node, entry, accelerators, energy, tally, on_move: RefCell::default(), last: RefCell::default() }
+        let (accelerators, clock, energy) = (run.accelerators.clone(), run.clock.clone(), run.energy.clone());
+        Jobs { node, entry, accelerators, clock, energy, tally, on_move: RefCell::default(), last: RefCell::default() }
     }
 
     /// Sets what is to be done when the governor has moved the node, before its next job: bring weights in, hand state
@@ -97,6 +98,7 @@ impl Jobs {
         let Some(id) = self.assigned() else {
             return Err(NodeError::NoAccelerator { node: self.node.to_string() });
         };
+        let prepared = self.clock.now();
         self.prepare(id).await?;
         let Some(accelerator) = self.accelerators.get(&id) else {
             return Err(NodeError::UnknownAccelerator { node: self.node.to_string(), accelerator: id });
@@ -104,6 +106,10 @@ impl Jobs {
         let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
         let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
         let done = accelerator.submit(order, work).await?;
+        if let Some(entry) = &self.entry {
+            entry.submitted(spec.phase, spec.cost);
+            entry.started(id, prepared, done.timing.started);
+        }
         crate::trace::job(&id, &label, &done.timing, spec.request);
         self.tally.job(id, &label, &done.timing);
         self.energy.charge(&self.node, spec.request, id, done.timing.ran());

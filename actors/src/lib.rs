@@ -44,6 +44,7 @@ mod tally;
 mod threads;
 pub mod trace;
 mod weights;
+mod work;
 
 pub use board::{NodeBoard, NodeEntry};
 pub use cancellation::Cancellations;

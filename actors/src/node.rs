@@ -14,7 +14,7 @@ use crate::board::NodeEntry;
 use crate::cancellation::Cancellations;
 use crate::duty::{Duty, DutyBoard};
 use crate::error::NodeError;
-use crate::governor::MigrateDue;
+use crate::governor::{HoldGuard, Holds, MigrateDue, Mode};
 use crate::inputs::{Firing, Inputs};
 use crate::jobs::Jobs;
 use crate::outputs::Outputs;
@@ -91,6 +91,7 @@ pub struct NodeContext {
     pub(crate) tally: Arc<NodeTally>,
     pub(crate) weights: WeightStore,
     pub(crate) duty: DutyBoard,
+    pub(crate) holds: Holds,
     pub(crate) pools: PoolSizer,
     pub(crate) migrations: Option<Migrations>,
     /// Whether a request ends with the node: at a sink that does not merely look on.
@@ -146,6 +147,11 @@ impl NodeContext {
     /// What the governor asks of the node now, beside where to work.
     pub fn duty(&self) -> Duty {
         self.duty.duty()
+    }
+
+    /// Asks for a power mode until the guard is dropped, and no longer than the node lives that keeps it.
+    pub fn hold(&self, reason: impl Into<String>, mode: Mode) -> HoldGuard {
+        self.holds.hold(&*self.name, reason, mode)
     }
 
     /// Waits until the governor asks for something else than `duty`.
@@ -313,8 +319,9 @@ impl NodeContext {
         let due = MigrateDue { node: self.name.to_string(), every: migrations.every };
         if let Ok(Some(assign)) = migrations.governor.send(due).await
             && let Some(entry) = &self.entry
+            && entry.assign(assign.accelerator).is_some()
         {
-            entry.assign(assign.accelerator);
+            entry.told_to_move(self.clock.now());
         }
     }
 
@@ -323,6 +330,9 @@ impl NodeContext {
             entry.set_busy(false);
         }
         let Some(done) = self.handed_out.take() else { return };
+        if let Some(entry) = &self.entry {
+            entry.fired();
+        }
         crate::trace::node_span(&self.name, &self.plan.kind, Some(done.request.id), done.since, self.clock.now());
         if !done.last {
             return;

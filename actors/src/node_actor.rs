@@ -123,6 +123,7 @@ impl NodeActor {
             tally: parts.tally.clone(),
             weights: self.run.weights.clone(),
             duty: self.run.duty.clone(),
+            holds: self.run.holds.clone(),
             pools: parts.pools.clone(),
             migrations: self.migrations.clone(),
             ends_requests: parts.ends_requests,
@@ -212,6 +213,7 @@ impl Handler<Assign> for NodeActor {
     fn handle(&mut self, assign: Assign, _: &mut Context<Self>) {
         let Some(entry) = &self.parts.entry else { return };
         if let Some(from) = entry.assign(assign.accelerator) {
+            entry.told_to_move(self.run.clock.now());
             tracing::info!(node = %self.name, %from, to = %assign.accelerator, reason = %assign.reason, "node moves");
         }
     }

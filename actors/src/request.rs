@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::governor::{DemandObservation, Gaps};
+
 /// The number of one request; sensors mint them and every packet derived from one keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -119,6 +121,9 @@ struct Ledger {
     open: BTreeMap<RequestId, Open>,
     counts: RequestCounts,
     first_outputs: Vec<(RequestId, Duration)>,
+    /// Since when there has been none open, if one ever was.
+    idle_since: Option<Timestamp>,
+    gaps: Gaps,
 }
 
 /// How many times to first output are kept for the report; later ones only count.
@@ -137,12 +142,14 @@ struct Shared {
     next_epoch: AtomicU64,
     ledger: Mutex<Ledger>,
     changed: watch::Sender<u64>,
+    /// How often a request came when none was open.
+    opened: watch::Sender<u64>,
 }
 
 impl Requests {
     /// An empty ledger that stamps with `clock`.
     pub fn new(clock: Clock) -> Requests {
-        let (changed, _) = watch::channel(0);
+        let ((changed, _), (opened, _)) = (watch::channel(0), watch::channel(0));
         Requests {
             shared: Arc::new(Shared {
                 clock,
@@ -150,6 +157,7 @@ impl Requests {
                 next_epoch: AtomicU64::new(1),
                 ledger: Mutex::default(),
                 changed,
+                opened,
             }),
         }
     }
@@ -167,9 +175,18 @@ impl Requests {
     /// A new request in an epoch that already exists.
     pub fn mint_in(&self, epoch: Epoch) -> Request {
         let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+        let minted = self.shared.clock.now();
         let mut ledger = self.shared.ledger.lock();
         ledger.counts.minted += 1;
-        ledger.open.insert(id, Open { epoch, minted: self.shared.clock.now(), first_output: None });
+        let first = ledger.open.is_empty();
+        if let Some(since) = ledger.idle_since.take() {
+            ledger.gaps.add(minted.since(since));
+        }
+        ledger.open.insert(id, Open { epoch, minted, first_output: None });
+        drop(ledger);
+        if first {
+            self.shared.opened.send_modify(|times| *times += 1);
+        }
         Request { id, epoch }
     }
 
@@ -197,6 +214,9 @@ impl Requests {
             RequestEnd::Cancelled => ledger.counts.cancelled += 1,
             RequestEnd::Dropped => ledger.counts.dropped += 1,
         }
+        if ledger.open.is_empty() {
+            ledger.idle_since = Some(self.shared.clock.now());
+        }
         drop(ledger);
         self.shared.changed.send_modify(|generation| *generation += 1);
     }
@@ -220,6 +240,22 @@ impl Requests {
                 return;
             }
         }
+    }
+
+    /// Waits until a request is open.
+    pub async fn opened(&self) {
+        let mut opened = self.shared.opened.subscribe();
+        while self.open() == 0 {
+            if opened.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What is asked of the run, as the governor sees it.
+    pub(crate) fn demand(&self) -> DemandObservation {
+        let ledger = self.shared.ledger.lock();
+        DemandObservation { open: ledger.open.len(), minted: ledger.counts.minted, gaps: ledger.gaps.clone() }
     }
 
     /// The counts so far.

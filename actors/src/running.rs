@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
 use crate::edge::EdgeProbe;
-use crate::governor::Governor;
+use crate::governor::{Governor, HoldGuard, Holds, Mode};
 use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
 use crate::report::{
     AcceleratorReport, EdgeReport, FirstOutput, MemoryReport, NodeOutcome, NodeReport, RunEnd, RunReport,
@@ -40,6 +40,8 @@ pub(crate) struct Actors {
     pub(crate) running: watch::Receiver<usize>,
     pub(crate) probes: Vec<EdgeProbe>,
     pub(crate) interrupts: bool,
+    /// Modes that are held as long as the run lasts.
+    pub(crate) _held: Vec<HoldGuard>,
 }
 
 impl Actors {
@@ -59,6 +61,7 @@ pub struct Running {
 pub struct RunHandle {
     signals: Signals,
     cancellations: crate::cancellation::Cancellations,
+    holds: Holds,
 }
 
 impl RunHandle {
@@ -70,6 +73,16 @@ impl RunHandle {
     /// Everything ends at once.
     pub fn stop(&self) {
         self.signals.stop();
+    }
+
+    /// Asks for a power mode until the guard is dropped: `owner` and `reason` are shown in the log of decisions.
+    pub fn hold(&self, owner: impl Into<String>, reason: impl Into<String>, mode: Mode) -> HoldGuard {
+        self.holds.hold(owner, reason, mode)
+    }
+
+    /// Chooses the power mode by hand, over everything else; `None` gives the choice back to the policy.
+    pub fn choose(&self, mode: Option<Mode>) {
+        self.holds.choose(mode);
     }
 
     /// Drops everything that belongs to an epoch, wherever it is.
@@ -84,6 +97,7 @@ impl Running {
         RunHandle {
             signals: self.actors.shared.signals.clone(),
             cancellations: self.actors.shared.cancellations.clone(),
+            holds: self.actors.shared.holds.clone(),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The runtime: from a plan to running actors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use actix::{Actor, System, SystemRunner};
 use indexmap::IndexMap;
 use nanomind_graphs::{Plan, PlannedEdge, PlannedNode};
-use nanomind_hal::{AcceleratorId, EnergySource};
+use nanomind_hal::{AcceleratorId, EnergySource, Phase};
 
 use crate::accelerator::AcceleratorActor;
 use crate::board::{NodeBoard, NodeEntry};
@@ -14,7 +14,9 @@ use crate::cancellation::Cancellations;
 use crate::duty::DutyBoard;
 use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeReceiver, EdgeSender, HopCounter, edge};
 use crate::energy::EnergyBooks;
-use crate::governor::{DecisionLog, Governor, GovernorConfig, LogError, Movable};
+use crate::governor::{
+    Governor, GovernorConfig, GovernorParts, HoldEvents, HoldOrder, Holds, Mode, Movable, PhaseWork,
+};
 use crate::inputs::Input;
 use crate::library::NodeLibrary;
 use crate::machine::Machine;
@@ -38,8 +40,10 @@ pub struct RunOptions {
     pub governor: GovernorConfig,
     /// Move every language node each time it has generated so many tokens of an answer.
     pub migrate_every: Option<u64>,
-    /// Write decisions to this file, a JSON line each.
-    pub decisions: Option<PathBuf>,
+    /// The power mode, chosen by hand over policy, battery, holds and heat; it may be given back while the run goes on.
+    pub mode: Option<Mode>,
+    /// Modes that are asked for as long as the run lasts.
+    pub holds: Vec<HoldOrder>,
     /// Ctrl-C (and SIGTERM) drain the run, a second one stops it.
     pub interrupts: bool,
     /// Hears how far models have been loaded.
@@ -66,9 +70,6 @@ pub enum StartError {
         /// The accelerator.
         accelerator: AcceleratorId,
     },
-    /// The decision log cannot be written.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// Starts runs.
@@ -80,7 +81,7 @@ impl Runtime {
     /// in [`Running::wait`]. Must not be called inside another async runtime.
     ///
     /// # Errors
-    /// When the plan was made for another library or machine, or the decision log cannot be written. Nothing runs then.
+    /// When the plan was made for another library or machine. Nothing runs then.
     pub fn start(
         plan: &Plan,
         machine: &Machine,
@@ -111,10 +112,7 @@ impl Runtime {
         library: &NodeLibrary,
         options: RunOptions,
     ) -> Result<Running, StartError> {
-        let log = match &options.decisions {
-            Some(path) => DecisionLog::create(path)?,
-            None => DecisionLog::in_memory(),
-        };
+        let (holds, heard) = Holds::new();
         let requests = Requests::new(machine.clock.clone());
         let cancellations = Cancellations::new(requests.clone());
         let shared = RunShared {
@@ -126,12 +124,14 @@ impl Runtime {
             signals: Signals::default(),
             readiness: Readiness::of(plan.nodes()),
             duty: DutyBoard::default(),
+            holds,
             energy: energy_books(machine, &options.governor),
         };
         let wiring = Wiring::of(plan, &shared);
         let parts = node_parts(plan, machine, library, &options, &wiring)?;
         let system = system();
-        let running = system.block_on(async move { start_actors(plan, machine, options, log, shared, wiring, parts) });
+        let running =
+            system.block_on(async move { start_actors(plan, machine, options, heard, shared, wiring, parts) });
         Ok(running.on(system))
     }
 }
@@ -141,7 +141,7 @@ fn start_actors(
     plan: &Plan,
     machine: &Machine,
     options: RunOptions,
-    log: DecisionLog,
+    heard: HoldEvents,
     shared: RunShared,
     wiring: Wiring,
     parts: Vec<NodeParts>,
@@ -164,8 +164,14 @@ fn start_actors(
         nodes.push(NodeHandle { plan, address });
     }
     let board = NodeBoard::new(entries);
-    let governor =
-        Governor::new(options.governor, plan.power(), log, board, machine, shared.energy.clone(), movable).start();
+    shared.holds.choose_if(options.mode);
+    let held =
+        options.holds.into_iter().map(|order| shared.holds.hold(order.owner, order.reason, order.mode)).collect();
+    let parts = GovernorParts { policy: plan.power(), board, machine, shared: &shared, nodes: movable, holds: heard };
+    let mut governor = Governor::new(options.governor, parts);
+    // Before anything runs: a run that begins on an empty battery does not begin with full work.
+    governor.begin();
+    let governor = governor.start();
     for node in &nodes {
         // In order: a node knows the governor before it starts.
         node.address.do_send(MeetGovernor(governor.clone().recipient()));
@@ -182,6 +188,7 @@ fn start_actors(
         running,
         probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
         interrupts: options.interrupts,
+        _held: held,
     }
 }
 
@@ -241,7 +248,15 @@ fn board_entry(node: &PlannedNode, machine: &Machine) -> Result<Option<NodeEntry
     if let Some(&accelerator) = node.candidates.iter().find(|id| !machine.accelerators.contains_key(*id)) {
         return Err(StartError::UnknownAccelerator { node: node.name.clone(), accelerator });
     }
-    Ok(NodeEntry::new(node.name.as_str().into(), node.candidates.clone()))
+    let weights = node.models.values().map(|facts| facts.weight_bytes).sum();
+    let entry = NodeEntry::new(node.name.as_str().into(), node.candidates.clone());
+    Ok(entry.map(|entry| entry.expecting(weights, expected_work(weights))))
+}
+
+/// What a node is taken to do each time it fires before it has: go through its weights once, two operations for a byte.
+fn expected_work(weights: u64) -> Vec<PhaseWork> {
+    let bytes = weights as f64;
+    vec![PhaseWork { phase: Phase::Decode, jobs: 1.0, flops: 2.0 * bytes, bytes }]
 }
 
 /// Whether a request ends with the node: nothing takes it further, and the node does not merely look on while another

@@ -7,6 +7,7 @@ use nanomind_hal::Clock;
 use crate::cancellation::Cancellations;
 use crate::duty::DutyBoard;
 use crate::energy::EnergyBooks;
+use crate::governor::Holds;
 use crate::jobs::Accelerators;
 use crate::readiness::Readiness;
 use crate::request::Requests;
@@ -23,5 +24,6 @@ pub(crate) struct RunShared {
     pub(crate) signals: Signals,
     pub(crate) readiness: Readiness,
     pub(crate) duty: DutyBoard,
+    pub(crate) holds: Holds,
     pub(crate) energy: EnergyBooks,
 }

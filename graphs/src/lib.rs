@@ -17,7 +17,7 @@
 //!     ],
 //!     placement: { "eye": Prefer(["npu", "gpu", "cpu"]), "mind": Pin("cpu:0"), "*": Auto },
 //!     restart: { "*": OnFailure(max: 3, within: "1min") },    // or Never, Always(..)
-//!     power: Adaptive(high: 0.50, low: 0.20),                 // or Performance, Balanced, PowerSaver
+//!     power: Adaptive(high: 0.50, low: 0.20),                 // or AlphaRule(…), Performance, Balanced, PowerSaver
 //! )
 //! ```
 //!

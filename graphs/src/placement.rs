@@ -2,7 +2,7 @@
 use std::{fmt, time::Duration};
 
 use nanomind_hal::AcceleratorId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::units;
 
@@ -64,7 +64,7 @@ impl Default for RestartPolicy {
 }
 
 /// What the governor aims for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PowerPolicy {
     /// Latency first.
@@ -74,8 +74,18 @@ pub enum PowerPolicy {
     Balanced,
     /// Energy first.
     PowerSaver,
-    /// By the battery's state of charge, both as fractions of 1.
+    /// By the battery's state of charge, both as fractions of 1, and by demand: only moving frames are looked at, the
+    /// device stands by whenever nothing is asked of it, and weights stay as long as keeping them costs less than
+    /// loading them again.
     Adaptive {
+        /// At or above: latency first.
+        high: f64,
+        /// At or below: energy alone.
+        low: f64,
+    },
+    /// By the battery's state of charge alone, literally as the NANOMIND paper (arXiv 2510.05109) has it: full parallel
+    /// work, then α scales frame rate and working share, then On-Demand Cascade.
+    AlphaRule {
         /// At or above: full parallel work.
         high: f64,
         /// At or below: standby until an event.
@@ -90,6 +100,7 @@ impl fmt::Display for PowerPolicy {
             Self::Balanced => f.write_str("Balanced"),
             Self::PowerSaver => f.write_str("PowerSaver"),
             Self::Adaptive { high, low } => write!(f, "Adaptive(high: {high:?}, low: {low:?})"),
+            Self::AlphaRule { high, low } => write!(f, "AlphaRule(high: {high:?}, low: {low:?})"),
         }
     }
 }

@@ -10,7 +10,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nanomind::{
     actors::{
         GraphFiles, LoadListener, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime, StoredModels,
-        governor::GovernorConfig, report::RunEnd, trace::TraceFile,
+        governor::{GovernorConfig, HoldOrder, Mode, ModeError, Recorder},
+        report::RunEnd,
+        trace::TraceFile,
     },
     graphs::{Plan, Surroundings, check},
     hal::{BatterySource, BatteryTrace},
@@ -38,6 +40,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv", env = "NANOMIND_BATTERY")]
     battery: Option<PathBuf>,
 
+    /// Choose the power mode by hand, over policy, battery, holds and heat: performance, balanced or power-saver
+    #[arg(long, value_name = "MODE", env = "NANOMIND_MODE")]
+    mode: Option<Mode>,
+
+    /// Hold a power mode as long as the run lasts, over policy and battery: MODE or MODE:REASON
+    #[arg(long, value_name = "MODE[:REASON]", value_parser = hold_order)]
+    hold: Option<HoldOrder>,
+
     /// Move each language node after every N tokens of an answer, for testing that nothing changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     migrate_every: Option<u64>,
@@ -57,6 +67,12 @@ pub struct Args {
     /// No report on stderr
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// A hold as it is written on the command line.
+fn hold_order(text: &str) -> Result<HoldOrder, ModeError> {
+    let (mode, reason) = text.split_once(':').unwrap_or((text, "asked for with --hold"));
+    Ok(HoldOrder { owner: "command line".to_owned(), reason: reason.to_owned(), mode: mode.parse()? })
 }
 
 impl Args {
@@ -82,10 +98,16 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
     if let Some(path) = &args.battery {
         governor.battery = BatterySource::Trace(BatteryTrace::open(path).map_err(Exit::usage)?);
     }
+    if let Some(path) = &args.decisions {
+        let recorder = Recorder::json_lines(path)
+            .map_err(|error| Exit::failed(format!("cannot write the decisions {}: {error}", path.display())))?;
+        governor.recorder = Some(recorder);
+    }
     let options = RunOptions {
         governor,
         migrate_every: args.migrate_every,
-        decisions: args.decisions.clone(),
+        mode: args.mode,
+        holds: args.hold.clone().into_iter().collect(),
         interrupts: true,
         on_load: Some(load_display()),
     };

@@ -5,7 +5,10 @@ use std::fmt;
 use nanomind_hal::{AcceleratorId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::input::Hold;
 use super::mode::Mode;
+use super::observation::Basis;
+use crate::duty::Duty;
 
 /// One decision of the governor.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -29,29 +32,77 @@ pub enum Change {
         /// The mode from now on.
         to: Mode,
     },
-    /// The accelerator of a node.
-    Move {
-        /// The node.
-        node: String,
-        /// Where it worked.
-        from: AcceleratorId,
-        /// Where its next job goes.
-        to: AcceleratorId,
-        /// Where it could have gone, with what was predicted there.
-        candidates: Vec<Candidate>,
+    /// What is asked of the nodes beside where to work.
+    Duty {
+        /// Until now.
+        from: Duty,
+        /// From now on.
+        to: Duty,
     },
+    /// Where nodes work. All moves of one choice, which is made for all nodes together.
+    Placement(Placing),
+}
+
+/// A choice of where every node works.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Placing {
+    /// The nodes that move, in the order of the graph.
+    pub moves: Vec<Move>,
+    /// What was predicted for staying; none where a node could not stay, or where the choice was not the governor's.
+    pub stay: Option<Assessment>,
+    /// What was predicted for this choice; none where it was not the governor's.
+    pub chosen: Option<Assessment>,
+    /// How many combinations of places there were to choose from.
+    pub combinations: u64,
+    /// The places of each node that could move, with what was predicted there.
+    pub nodes: Vec<NodeCandidates>,
+}
+
+/// One node that moves.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Move {
+    /// The node.
+    pub node: String,
+    /// Where it worked.
+    pub from: AcceleratorId,
+    /// Where its next job goes.
+    pub to: AcceleratorId,
+}
+
+/// What is predicted for one combination of places, over one firing of every node.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Assessment {
+    /// Milliseconds from the first node to the last, waiting for others included.
+    pub latency_ms: f64,
+    /// Milliseconds of the busiest cores: what a stream's pace is bounded by.
+    pub bottleneck_ms: f64,
+    /// Millijoules; core-milliseconds where no profile says what a core draws.
+    pub energy: f64,
+    /// What is minimised: both, weighed by the mode, staying being 1.
+    pub cost: f64,
+}
+
+/// Where a node could work.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeCandidates {
+    /// The node.
+    pub node: String,
+    /// Its places, in order of preference.
+    pub places: Vec<Candidate>,
 }
 
 /// One accelerator that a node could work on.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// Which one.
     pub accelerator: AcceleratorId,
-    /// Predicted milliseconds for one step there, waiting for others included.
-    pub step_ms: f64,
-    /// Whether a step was ever measured there; otherwise the figure is scaled from another accelerator by its cores.
-    pub measured: bool,
-    /// What is minimised: step time weighed with power. Only its order means something.
+    /// Predicted milliseconds of one firing there, waiting left out.
+    pub ms: f64,
+    /// Predicted millijoules of it; none without a profile.
+    pub mj: Option<f64>,
+    /// What the prediction rests on.
+    pub basis: Basis,
+    /// What is minimised, with this node there and all others where they are to go.
     pub cost: f64,
 }
 
@@ -75,32 +126,81 @@ pub enum Reason {
         /// The threshold, hysteresis included.
         threshold: f64,
     },
-    /// The mode changed, and another place is cheaper in the new one.
+    /// It is too hot for the mode that would be due.
+    Hot {
+        /// Degrees Celsius.
+        temperature_c: f64,
+        /// The threshold, hysteresis included.
+        threshold_c: f64,
+        /// Why the mode would be due that is left.
+        due: Box<Reason>,
+    },
+    /// Somebody holds this mode.
+    Held(Hold),
+    /// The person running the graph chose this mode.
+    Chosen,
+    /// The mode is what it was, and what it comes to has changed with the battery.
+    Alpha {
+        /// State of charge, 0 to 1.
+        level: f64,
+        /// What frame rate and work are scaled with, 0 to 1.
+        alpha: f64,
+    },
+    /// Keeping weights has become dearer, or cheaper, than loading them again.
+    BreakEven {
+        /// Millijoules that loading the weights of all nodes takes.
+        reload_mj: f64,
+        /// Watts that staying awake for them takes beyond standing by.
+        awake_w: f64,
+        /// Milliseconds that a gap between requests takes in the mean, where there were any.
+        gap_ms: Option<f64>,
+    },
+    /// The mode changed, and other places are better in the new one.
     ModeChanged {
         /// The new mode.
         mode: Mode,
         /// What changed it.
         because: Box<Reason>,
     },
-    /// Others crowd the cores that the node works on.
+    /// Others crowd the cores that a node works on.
     Crowded {
         /// The share of time that others took there, 0 to 1.
         others: f64,
         /// Jobs in the queue that it leaves.
         queue_depth: usize,
-        /// Predicted cost here divided by predicted cost there.
+        /// Predicted cost of staying divided by predicted cost of moving.
         gain: f64,
+        /// What the move is expected to save against what it takes.
+        payback: Payback,
     },
-    /// Another place is predicted to be cheaper by this factor.
+    /// Other places are predicted to be cheaper by this factor.
     Cheaper {
-        /// Predicted cost here divided by predicted cost there.
+        /// Predicted cost of staying divided by predicted cost of moving.
         gain: f64,
+        /// What the move is expected to save against what it takes.
+        payback: Payback,
+    },
+    /// An accelerator has failed.
+    Lost {
+        /// Which one.
+        accelerator: AcceleratorId,
     },
     /// The person running the graph asked for a move every so many tokens.
     Forced {
         /// Tokens between two moves.
         every: u64,
     },
+}
+
+/// What a move saves against what it takes.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Payback {
+    /// Milliseconds of work that it saves within the horizon.
+    pub saves_ms: f64,
+    /// How far it looked ahead, in milliseconds.
+    pub horizon_ms: f64,
+    /// Milliseconds that it takes.
+    pub costs_ms: f64,
 }
 
 impl fmt::Display for Reason {
@@ -113,15 +213,43 @@ impl fmt::Display for Reason {
                 let side = if level <= threshold { "at or below" } else { "above" };
                 write!(f, "battery at {:.1} % is {side} {:.1} %", level * 100.0, threshold * 100.0)
             }
+            Reason::Hot { temperature_c, threshold_c, due } => {
+                write!(f, "{temperature_c:.0} °C is at or above {threshold_c:.0} °C; otherwise {due}")
+            }
+            Reason::Held(Hold { owner, reason, mode, .. }) => write!(f, "{owner} holds {mode}: {reason}"),
+            Reason::Chosen => f.write_str("chosen by hand"),
+            Reason::Alpha { level, alpha } => {
+                write!(f, "battery at {:.1} % makes α {alpha:.2}", level * 100.0)
+            }
+            Reason::BreakEven { reload_mj, awake_w, gap_ms } => {
+                write!(f, "loading again takes {reload_mj:.0} mJ, staying awake {awake_w:.2} W")?;
+                match gap_ms {
+                    Some(gap) => write!(f, ", and {:.1} s pass between requests", gap / 1e3),
+                    None => Ok(()),
+                }
+            }
             Reason::ModeChanged { mode, because } => write!(f, "mode is now {mode}: {because}"),
-            Reason::Crowded { others, queue_depth, gain } => write!(
+            Reason::Crowded { others, queue_depth, gain, payback } => write!(
                 f,
-                "others take {:.0} % of its cores (queue depth {queue_depth}): predicted {gain:.2}x cheaper there",
+                "others take {:.0} % of its cores (queue depth {queue_depth}): predicted {gain:.2}x cheaper there, {payback}",
                 others * 100.0
             ),
-            Reason::Cheaper { gain } => write!(f, "predicted {gain:.2}x cheaper there"),
+            Reason::Cheaper { gain, payback } => write!(f, "predicted {gain:.2}x cheaper there, {payback}"),
+            Reason::Lost { accelerator } => write!(f, "{accelerator} has failed"),
             Reason::Forced { every } => write!(f, "a move every {every} tokens was asked for"),
         }
+    }
+}
+
+impl fmt::Display for Payback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "saves {:.0} ms in {:.0} s for a move of {:.0} ms",
+            self.saves_ms,
+            self.horizon_ms / 1e3,
+            self.costs_ms
+        )
     }
 }
 
@@ -129,7 +257,14 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::Mode { from, to } => write!(f, "mode {from} → {to}"),
-            Change::Move { node, from, to, .. } => write!(f, "{node}: {from} → {to}"),
+            Change::Duty { to, .. } => write!(f, "duty {to}"),
+            Change::Placement(placing) => {
+                for (index, Move { node, from, to }) in placing.moves.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}{node}: {from} → {to}")?;
+                }
+                Ok(())
+            }
         }
     }
 }

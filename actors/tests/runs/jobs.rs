@@ -96,11 +96,12 @@ fn a_forced_migration_moves_the_node_between_two_jobs_and_its_state_goes_with_it
         )"#,
     );
     // So that nothing but the forced moves happens.
-    let governor = GovernorConfig { period: Duration::from_secs(3600), battery: BatterySource::None, trace: None };
+    let governor =
+        GovernorConfig { period: Duration::from_secs(3600), battery: BatterySource::None, ..GovernorConfig::default() };
     let options = RunOptions { migrate_every: Some(2), governor, ..RunOptions::default() };
     let report = Runtime::start(&plan, &stage.machine, &stage.library, options).unwrap().wait();
     assert_eq!(stage.seen.all()[0], "8: cpu:0 cpu:0 cpu:1 cpu:1 cpu:0 cpu:0 cpu:1 cpu:1");
     assert_eq!(report.nodes[1].moves, 4);
-    let moves = report.decisions.iter().filter(|record| matches!(record.decision.change, Change::Move { .. }));
+    let moves = report.decisions.iter().filter(|record| matches!(record.decision.change, Change::Placement(_)));
     assert_eq!(moves.count(), 4, "{:?}", report.decisions);
 }

@@ -26,7 +26,8 @@ pub(crate) struct RestartDecl {
 const PLACEMENTS: &str = "a placement is Auto, Pin(\"gpu\") or Prefer([\"npu\", \"gpu\", \"cpu\"])";
 const RESTARTS: &str =
     "a restart policy is Never, OnFailure(max: 3, within: \"1min\") or Always(max: 3, within: \"1min\")";
-const POWERS: &str = "power is Performance, Balanced, PowerSaver or Adaptive(high: 0.50, low: 0.20)";
+const POWERS: &str =
+    "power is Performance, Balanced, PowerSaver, Adaptive(high: 0.50, low: 0.20) or AlphaRule(high: 0.50, low: 0.20)";
 
 fn text(tree: &Tree) -> Option<Word> {
     match &tree.shape {
@@ -141,24 +142,34 @@ pub(super) fn restart(tree: &Tree, findings: &mut Findings) -> Option<RestartDec
 }
 
 pub(super) fn power(tree: &Tree, findings: &mut Findings) -> Option<PowerPolicy> {
-    let names = ["Performance", "Balanced", "PowerSaver", "Adaptive"];
-    match &tree.shape {
-        Shape::Named(word, Body::Bare) if word.text != "Adaptive" && names.contains(&word.text.as_str()) => {
-            Some(match word.text.as_str() {
-                "Performance" => PowerPolicy::Performance,
-                "PowerSaver" => PowerPolicy::PowerSaver,
-                _ => PowerPolicy::Balanced,
-            })
-        }
-        Shape::Named(word, Body::Fields(fields)) if word.text == "Adaptive" => adaptive(word, fields, findings),
-        _ => {
-            findings.push(unknown(tree, "power policy", &names, POWERS));
-            None
-        }
+    let names = ["Performance", "Balanced", "PowerSaver", "Adaptive", "AlphaRule"];
+    let found = match &tree.shape {
+        Shape::Named(word, Body::Bare) => match word.text.as_str() {
+            "Performance" => Some(PowerPolicy::Performance),
+            "Balanced" => Some(PowerPolicy::Balanced),
+            "PowerSaver" => Some(PowerPolicy::PowerSaver),
+            _ => None,
+        },
+        Shape::Named(word, Body::Fields(fields)) => match word.text.as_str() {
+            "Adaptive" => {
+                return thresholds(word, fields, findings).map(|(high, low)| PowerPolicy::Adaptive { high, low });
+            }
+            "AlphaRule" => {
+                return thresholds(word, fields, findings).map(|(high, low)| PowerPolicy::AlphaRule { high, low });
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    if found.is_none() {
+        findings.push(unknown(tree, "power policy", &names, POWERS));
     }
+    found
 }
 
-fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Option<PowerPolicy> {
+/// The two states of charge of a policy, `(high, low)`.
+fn thresholds(policy: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Option<(f64, f64)> {
+    let policy_name = &policy.text;
     let (mut high, mut low) = (None, None);
     let mut wrong = false;
     for (name, value) in fields {
@@ -167,7 +178,7 @@ fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Op
             "low" => &mut low,
             other => {
                 findings.push(
-                    Diagnostic::error(Code::UnknownSection, format!("Adaptive has no field `{other}`"))
+                    Diagnostic::error(Code::UnknownSection, format!("{policy_name} has no field `{other}`"))
                         .label(name.span, "unknown field")
                         .maybe_help(suggest::help(other, ["high", "low"], "fields", false)),
                 );
@@ -203,8 +214,8 @@ fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Op
     }
     let (Some((high, high_span)), Some((low, low_span))) = (high, low) else {
         findings.push(
-            Diagnostic::error(Code::MissingField, "Adaptive needs both `high` and `low`")
-                .label(word.span, "here")
+            Diagnostic::error(Code::MissingField, format!("{policy_name} needs both `high` and `low`"))
+                .label(policy.span, "here")
                 .help(POWERS),
         );
         return None;
@@ -217,5 +228,5 @@ fn adaptive(word: &Word, fields: &[(Word, Tree)], findings: &mut Findings) -> Op
         );
         return None;
     }
-    Some(PowerPolicy::Adaptive { high, low })
+    Some((high, low))
 }

@@ -1,0 +1,1 @@
+//! The search against trying everything, and what the objective makes of simple machines.
