@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
+use nanomind_bricks::shape::{LanguageShape, VisionShape};
 use nanomind_bricks::vision::{Projector, VisionEncoder};
 use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
 use nanomind_hal::{JobClass, JobCost, Lane, Phase};
@@ -102,13 +103,13 @@ impl WeightStore {
     /// The model in `file`: loaded by a job of the asking node if nobody has loaded it yet. Whoever asks meanwhile
     /// waits for that job; if it fails, the next one tries again.
     pub async fn language(&self, file: &Path, jobs: &Jobs) -> Result<Arc<LoadedModel>, NodeError> {
-        self.get(&self.models, file, jobs, load_language).await
+        self.get(&self.models, file, jobs, |gguf| Ok(LanguageShape::of_gguf(gguf)?.load()), load_language).await
     }
 
     /// The vision encoder of the mmproj file `file`, loaded as a language model is.
     pub async fn encoder(&self, file: &Path, jobs: &Jobs) -> Result<Arc<VisionEncoder>, NodeError> {
-        self.get(&self.encoders, file, jobs, |order, lane| {
-            let gguf = Arc::new(Gguf::open(&order.file)?);
+        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_encoder());
+        self.get(&self.encoders, file, jobs, cost, |order, gguf, lane| {
             loading(order, |progress| Ok(VisionEncoder::load(&gguf, order.isa, lane, progress)?))
         })
         .await
@@ -116,8 +117,8 @@ impl WeightStore {
 
     /// The projector of the mmproj file `file`, loaded as a language model is.
     pub async fn projector(&self, file: &Path, jobs: &Jobs) -> Result<Arc<Projector>, NodeError> {
-        self.get(&self.projectors, file, jobs, |order, lane| {
-            let gguf = Arc::new(Gguf::open(&order.file)?);
+        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_projector());
+        self.get(&self.projectors, file, jobs, cost, |order, gguf, lane| {
             loading(order, |progress| Ok(Projector::load(&gguf, order.isa, lane, progress)?))
         })
         .await
@@ -135,23 +136,29 @@ impl WeightStore {
         shelf: &Shelf<T>,
         file: &Path,
         jobs: &Jobs,
-        load: impl FnOnce(&Order, &Lane) -> Result<T, LoadError> + Send + 'static,
+        cost: fn(&Gguf) -> Result<JobCost, LoadError>,
+        load: impl FnOnce(&Order, Arc<Gguf>, &Lane) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<Arc<T>, NodeError> {
         let key = Key { file: file.to_owned(), layout: self.isa.name() };
         let cell = shelf.0.borrow_mut().entry(key).or_default().clone();
         let order = Order { file: file.to_owned(), isa: self.isa, listener: self.listener.clone() };
         let load = || async {
-            let (phase, class) = (Phase::Load, JobClass::Vision);
-            let spec = JobSpec { phase, tokens: 0, class, cost: JobCost::default(), request: None };
-            let loaded = jobs.run(spec, move |lane| load(&order, lane)).await?;
+            let spec = |phase, cost| JobSpec { phase, tokens: 0, class: JobClass::Vision, cost, request: None };
+            // The header is read first, in a job of its own: it says what the load is going to cost.
+            let opened = jobs.run(spec(Phase::Prepare, JobCost::default()), move |_| {
+                let gguf = Arc::new(Gguf::open(&order.file)?);
+                let cost = cost(&gguf)?;
+                Ok::<_, LoadError>((order, gguf, cost))
+            });
+            let (order, gguf, cost) = opened.await?.value.map_err(NodeError::own)?;
+            let loaded = jobs.run(spec(Phase::Load, cost), move |lane| load(&order, gguf, lane)).await?;
             Ok::<_, NodeError>(Arc::new(loaded.value.map_err(NodeError::own)?))
         };
         Ok(cell.get_or_try_init(load).await?.clone())
     }
 }
 
-fn load_language(order: &Order, lane: &Lane) -> Result<LoadedModel, LoadError> {
-    let gguf = Arc::new(Gguf::open(&order.file)?);
+fn load_language(order: &Order, gguf: Arc<Gguf>, lane: &Lane) -> Result<LoadedModel, LoadError> {
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
     let template = ChatTemplate::from_gguf(&gguf).map(Arc::new);
     let model = loading(order, |progress| Ok(LanguageModel::load(&gguf, order.isa, lane, progress)?))?;

@@ -10,6 +10,7 @@
 //! - [`ChatTemplate`]: messages to the text that a model was trained on
 //! - [`language`]: the forward pass, its key-value cache, and generation step by step
 //! - [`vision`]: pictures to rows that a language model reads in place
+//! - [`shape`]: what steps of models cost, by their files' headers or by what is published of them
 //! - [`Sampler`]: logits to the next token
 //! - [`Conversation`]: turns of a chat on one sequence, with the pictures that they show
 //!
@@ -23,6 +24,7 @@ mod gguf;
 pub mod language;
 mod loader;
 mod sampler;
+pub mod shape;
 pub mod store;
 mod tokenizer;
 pub mod vision;

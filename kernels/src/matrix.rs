@@ -54,6 +54,14 @@ impl Matrix {
         Ok(Matrix { isa, format, rows, cols, layout, packed })
     }
 
+    /// Bytes that a matrix of this shape takes once it is packed, for whichever [`Isa`]: their layout is one.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `cols` is no whole number of blocks, or the size overflows.
+    pub fn packed_size(format: Format, rows: usize, cols: usize) -> Result<usize, ShapeError> {
+        PanelLayout::new(format, rows, cols).map(|layout| layout.panel_bytes() * rows.div_ceil(PANEL_ROWS))
+    }
+
     /// Rows, the width of the output.
     #[must_use]
     pub fn rows(&self) -> usize {

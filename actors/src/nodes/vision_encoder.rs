@@ -130,8 +130,9 @@ impl Look<'_> {
     /// Resizes and cuts the picture, a band a job.
     async fn prepare(&self, mut work: Work) -> Result<Work, NodeError> {
         while !work.preparation.is_complete() && !self.is_cancelled() {
-            // What resampling costs is nothing like what layers cost.
-            let advanced = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
+            // What resampling takes says nothing about what layers take, so it is a phase of its own.
+            let spec = self.spec(Phase::Prepare, 0, work.preparation.cost());
+            let advanced = self.context.jobs().run(spec, move |lane| {
                 work.preparation.advance(lane);
                 work
             });
@@ -150,7 +151,8 @@ impl Look<'_> {
         if self.is_cancelled() {
             return Ok((work, Ok(None)));
         }
-        let spec = self.spec(work.encoding.encoder().config().patches(), work.encoding.begin_cost());
+        let patches = work.encoding.encoder().config().patches();
+        let spec = self.spec(Phase::Encode, patches, work.encoding.begin_cost());
         let begun = self.context.jobs().run(spec, move |lane| {
             let begun = work.encoding.begin(lane, &work.preparation.tile(lane, tile));
             (work, begun)
@@ -165,7 +167,8 @@ impl Look<'_> {
                 return Ok((work, Ok(None)));
             }
             let layers = self.layers(&work.encoding);
-            let advanced = self.context.jobs().run(self.spec(0, work.encoding.advance_cost(layers)), move |lane| {
+            let spec = self.spec(Phase::Encode, 0, work.encoding.advance_cost(layers));
+            let advanced = self.context.jobs().run(spec, move |lane| {
                 work.encoding.advance(lane, layers);
                 work
             });
@@ -185,7 +188,8 @@ impl Look<'_> {
         if self.is_cancelled() {
             return Ok((work, Ok(None)));
         }
-        let written = self.context.jobs().run(self.spec(0, JobCost::default()), move |lane| {
+        let spec = self.spec(Phase::Prepare, 0, work.encoding.publish_cost());
+        let written = self.context.jobs().run(spec, move |lane| {
             let rows = work.encoding.publish(lane, slot);
             (work, rows)
         });
@@ -225,9 +229,9 @@ impl Look<'_> {
         (1..=encoding.remaining()).rev().find(fits).unwrap_or(1)
     }
 
-    fn spec(&self, tokens: usize, cost: JobCost) -> JobSpec {
+    fn spec(&self, phase: Phase, tokens: usize, cost: JobCost) -> JobSpec {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        JobSpec { phase: Phase::Encode, tokens, class: JobClass::Vision, cost, request: Some(self.request.id) }
+        JobSpec { phase, tokens, class: JobClass::Vision, cost, request: Some(self.request.id) }
     }
 
     fn is_cancelled(&self) -> bool {

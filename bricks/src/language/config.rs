@@ -7,6 +7,7 @@ use nanomind_kernels::RopeLayout;
 
 use super::kv_cache::KvGeometry;
 use crate::gguf::{Gguf, GgufError, GgufProblem, Value};
+use crate::shape::LanguageSizes;
 
 /// The widest head that the kernels take.
 const MAX_HEAD_DIM: usize = 256;
@@ -119,6 +120,18 @@ impl LanguageConfig {
             rope_base: fields.number_or("rope.freq_base", 1.0..=1e12, 10_000.0)?,
             rope_scale: fields.rope_scale()?,
         })
+    }
+
+    /// What the shape of such a model is made of beside its matrices.
+    pub(crate) fn sizes(&self, table_weights: u64, other_stored_bytes: u64) -> LanguageSizes {
+        LanguageSizes {
+            width: self.width,
+            context_length: self.context_length,
+            heads: self.heads,
+            kv: self.kv_geometry(),
+            table_weights,
+            other_stored_bytes,
+        }
     }
 
     /// Shape of the key-value cache.

@@ -285,14 +285,14 @@ impl Generation {
     /// What the next prefill chunk of up to `max_tokens` positions will cost.
     pub fn prefill_cost(&self, max_tokens: usize) -> JobCost {
         let left = self.counters.prompt - self.counters.reused - self.read;
-        self.model.cost().prefill(left.min(max_tokens.max(1)), self.sequence.len())
+        self.model.shape().prefill(left.min(max_tokens.max(1)), self.sequence.len())
     }
 
     /// What the next decode step will cost; the first one only chooses a token.
     pub fn decode_cost(&self) -> JobCost {
         match self.pending {
-            Some(_) => self.model.cost().decode(self.sequence.len()),
-            None => self.model.cost().prefill(0, 0),
+            Some(_) => self.model.shape().decode(self.sequence.len()),
+            None => self.model.shape().prefill(0, 0),
         }
     }
 

@@ -6,7 +6,7 @@
 //! - [`Segment`]: what a prefill reads: tokens, or embedding rows in place in a slot
 //! - [`KvInterchange`]: the canonical form of key-value state
 //! - [`Generation`]: one request, a pure state machine whose steps are jobs
-//! - [`CostModel`]: what a step costs
+//! - [`crate::shape::LanguageShape`]: what a step costs
 //! - [`mod@bench`]: speed of prefill and decode
 //!
 //! ```no_run
@@ -38,7 +38,6 @@
 
 pub mod bench;
 mod config;
-mod cost;
 mod error;
 mod forward;
 mod generation;
@@ -52,7 +51,6 @@ mod weights;
 mod workspace;
 
 pub use config::{Architecture, LanguageConfig};
-pub use cost::CostModel;
 pub use error::StepError;
 pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Opening, Progress, Step};
 pub use interchange::{KvError, KvInterchange, KvRange};

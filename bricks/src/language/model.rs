@@ -7,7 +7,6 @@ use nanomind_hal::tabm::{ElementType, SlotGeometry};
 use nanomind_kernels::{Isa, RopeTable};
 
 use super::config::LanguageConfig;
-use super::cost::CostModel;
 use super::error::StepError;
 use super::forward::{Pass, Wanted};
 use super::segments::{Segment, Window, total};
@@ -15,6 +14,7 @@ use super::sequence::Sequence;
 use super::weights::Weights;
 use crate::gguf::Gguf;
 use crate::loader::{LoadProgress, ModelError};
+use crate::shape::LanguageShape;
 use crate::tokenizer::TokenId;
 
 /// Which positions of a prefill get logits.
@@ -35,7 +35,7 @@ pub struct LanguageModel {
     weights: Weights,
     rope: RopeTable,
     file: String,
-    cost: CostModel,
+    shape: LanguageShape,
 }
 
 impl LanguageModel {
@@ -49,8 +49,8 @@ impl LanguageModel {
         let config = LanguageConfig::from_gguf(gguf)?;
         let weights = Weights::load(gguf, &config, isa, lane, progress)?;
         let rope = rope_table(&config, weights.rope_factors.as_deref());
-        let cost = CostModel::new(&config, &weights);
-        Ok(LanguageModel { config, isa, weights, rope, file: gguf.file().to_owned(), cost })
+        let shape = weights.shape(&config);
+        Ok(LanguageModel { config, isa, weights, rope, file: gguf.file().to_owned(), shape })
     }
 
     /// The hyperparameters.
@@ -87,8 +87,7 @@ impl LanguageModel {
 
     /// Bytes that the packed weights take.
     pub fn packed_bytes(&self) -> u64 {
-        let head = self.weights.head.matrix.packed_bytes() as u64;
-        head + self.weights.linears().map(|linear| linear.matrix.packed_bytes() as u64).sum::<u64>()
+        self.shape.weight_bytes()
     }
 
     /// Whether the head shares the embedding table.
@@ -97,8 +96,8 @@ impl LanguageModel {
     }
 
     /// What its steps cost.
-    pub fn cost(&self) -> CostModel {
-        self.cost
+    pub fn shape(&self) -> LanguageShape {
+        self.shape
     }
 
     pub(super) fn weights(&self) -> &Weights {

@@ -8,6 +8,7 @@ use nanomind_kernels::{self as kernels, Format, Isa};
 use super::config::LanguageConfig;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
+use crate::shape::{LanguageShape, MatrixShape};
 use crate::tokenizer::TokenId;
 
 /// Weights of one layer.
@@ -70,6 +71,19 @@ impl Weights {
         loader.refuse_unknown()?;
         let parameters = gguf.tensors().map(|info| info.elements() as u64).sum();
         Ok(Weights { embedding, layers, output_norm, head, rope_factors, parameters, file_bytes: total_bytes })
+    }
+
+    /// The shape of a model with these weights.
+    pub(super) fn shape(&self, config: &LanguageConfig) -> LanguageShape {
+        let head = MatrixShape::of(&self.head.matrix);
+        let linears = || self.linears().map(|linear| MatrixShape::of(&linear.matrix));
+        let (table_weights, table_bytes) = match &self.embedding {
+            Embedding::Head => (0, 0),
+            Embedding::File { info, .. } => (info.elements() as u64, info.byte_len() as u64),
+        };
+        let matrices = head.stored_bytes() + linears().map(|linear| linear.stored_bytes()).sum::<u64>();
+        let other_stored_bytes = self.file_bytes.saturating_sub(matrices + table_bytes);
+        LanguageShape::new(config.sizes(table_weights, other_stored_bytes), linears(), head)
     }
 
     /// Whether the head shares the embedding table.

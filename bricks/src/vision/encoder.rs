@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use nanomind_hal::{JobCost, Lane};
+use nanomind_hal::Lane;
 use nanomind_kernels::{self as kernels, Isa};
 
 use super::config::VisionConfig;
 use super::projector::NEWLINES;
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, GgufError};
 use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
+use crate::shape::{EncoderShape, MatrixShape};
 
 /// A layer norm.
 pub(super) struct Norm {
@@ -63,7 +64,7 @@ impl Layer {
         let mut square = |part: &str| loader.linear(&name(part), width, width, Bias::Optional);
         let (query, key, value, output) =
             (square("attn_q")?, square("attn_k")?, square("attn_v")?, square("attn_out")?);
-        let (up, down) = feed_forward_names(loader, config, &name("ffn_up"), &name("ffn_down"));
+        let (up, down) = feed_forward_names(loader.gguf(), config, &name("ffn_up"), &name("ffn_down"));
         Ok(Layer {
             attention_norm: Norm::load(loader, config, &name("ln1"))?,
             query,
@@ -83,8 +84,8 @@ impl Layer {
 
 /// The names of the two projections of a feed-forward block. Early converters of llama.cpp exchanged them: then what is
 /// called the second one takes rows of the model's width.
-fn feed_forward_names(loader: &Loader<'_>, config: &VisionConfig, up: &str, down: &str) -> (String, String) {
-    let second = loader.gguf().find_tensor(&format!("{down}.weight"));
+fn feed_forward_names(gguf: &Gguf, config: &VisionConfig, up: &str, down: &str) -> (String, String) {
+    let second = gguf.find_tensor(&format!("{down}.weight"));
     let exchanged = second.is_some_and(|tensor| tensor.cols() == config.width && config.width != config.feed_forward);
     let (up, down) = if exchanged { (down, up) } else { (up, down) };
     (up.to_owned(), down.to_owned())
@@ -95,6 +96,7 @@ pub struct VisionEncoder {
     config: VisionConfig,
     isa: Isa,
     file: String,
+    shape: EncoderShape,
     pub(super) patch: Linear,
     pub(super) class: Option<Vec<f32>>,
     /// Embeddings of the positions, `[tokens, width]`; the class token's is the first.
@@ -114,8 +116,7 @@ impl VisionEncoder {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<VisionEncoder, ModelError> {
         let config = VisionConfig::from_gguf(gguf)?;
-        let ours = |name: &str| name.starts_with("v.") && !NEWLINES.contains(&name);
-        let mut loader = Loader::new(gguf, isa, lane, ours, progress);
+        let mut loader = Loader::new(gguf, isa, lane, is_ours, progress);
         let VisionConfig { width, patch_size, .. } = config;
         let patch = loader.convolution("v.patch_embd", width, 3, patch_size)?;
         let class = match config.class_token {
@@ -125,14 +126,17 @@ impl VisionEncoder {
         let positions = loader.numbers("v.position_embd.weight", config.tokens(), width)?;
         let pre_norm = Norm::find(&mut loader, &config, "v.pre_ln")?;
         let layers =
-            (0..config.layers).map(|index| Layer::load(&mut loader, &config, index)).collect::<Result<_, _>>()?;
+            (0..config.layers).map(|index| Layer::load(&mut loader, &config, index)).collect::<Result<Vec<_>, _>>()?;
         let post_norm = Norm::find(&mut loader, &config, "v.post_ln")?;
         for index in config.layers..config.blocks {
             loader.pass_over(&format!("v.blk.{index}."));
         }
         loader.refuse_unknown()?;
         let file = gguf.file().to_owned();
-        Ok(VisionEncoder { config, isa, file, patch, class, positions, pre_norm, layers, post_norm })
+        let of = |linear: &Linear| MatrixShape::of(&linear.matrix);
+        let linears = layers.iter().map(|layer| layer.linears().map(of));
+        let shape = EncoderShape::new(&config, of(&patch), linears, stored_bytes(gguf, &config));
+        Ok(VisionEncoder { config, isa, file, shape, patch, class, positions, pre_norm, layers, post_norm })
     }
 
     /// The hyperparameters.
@@ -150,41 +154,44 @@ impl VisionEncoder {
         &self.file
     }
 
+    /// What its work costs.
+    pub fn shape(&self) -> &EncoderShape {
+        &self.shape
+    }
+
     /// Bytes of the packed matrices.
     pub fn packed_bytes(&self) -> usize {
-        let layers = self.layers.iter().flat_map(Layer::linears);
-        layers.chain([&self.patch]).map(|linear| linear.matrix.packed_bytes()).sum()
+        self.shape.packed_bytes() as usize
     }
 
-    /// What it costs to embed the patches of a picture.
-    pub(super) fn embed_cost(&self) -> JobCost {
-        product_cost(&self.patch, self.config.patches())
-    }
-
-    /// What the layers `from..to` cost for one picture.
-    pub(super) fn layers_cost(&self, from: usize, to: usize) -> JobCost {
-        let tokens = self.config.tokens();
-        let linears = self.layers[from..to].iter().flat_map(Layer::linears);
-        let products = linears.map(|linear| product_cost(linear, tokens)).fold(NOTHING, sum);
-        // Each position is multiplied with each other: for scores and for values.
-        let attention = 4 * (to - from) as u64 * (tokens * tokens) as u64 * self.config.width as u64;
-        JobCost { flops: products.flops + attention, ..products }
+    /// The shape of the encoder in an mmproj file, from the header.
+    pub(crate) fn shape_of(gguf: &Gguf, config: &VisionConfig) -> Result<EncoderShape, GgufError> {
+        let matrix = |name: &str| {
+            let name = format!("{name}.weight");
+            MatrixShape::of_tensor(gguf, &name, gguf.tensor(&name)?.rows())
+        };
+        let layer = |index: usize| -> Result<[MatrixShape; 6], GgufError> {
+            let name = |part: &str| format!("v.blk.{index}.{part}");
+            let (up, down) = feed_forward_names(gguf, config, &name("ffn_up"), &name("ffn_down"));
+            let [query, key, value, output] =
+                ["attn_q", "attn_k", "attn_v", "attn_out"].map(|part| matrix(&name(part)));
+            Ok([query?, key?, value?, output?, matrix(&up)?, matrix(&down)?])
+        };
+        let layers = (0..config.layers).map(layer).collect::<Result<Vec<_>, _>>()?;
+        let patch = MatrixShape::of_tensor(gguf, "v.patch_embd.weight", config.width)?;
+        Ok(EncoderShape::new(config, patch, layers.into_iter(), stored_bytes(gguf, config)))
     }
 }
 
-/// The cost of no work.
-pub(super) const NOTHING: JobCost = JobCost { flops: 0, bytes: 0 };
-
-/// The cost of both.
-pub(super) fn sum(a: JobCost, b: JobCost) -> JobCost {
-    JobCost { flops: a.flops + b.flops, bytes: a.bytes + b.bytes }
+/// Whether the tensor of this name is the encoder's.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("v.") && !NEWLINES.contains(&name)
 }
 
-/// The cost of a product with `rows` rows of input.
-pub(super) fn product_cost(linear: &Linear, rows: usize) -> JobCost {
-    let matrix = &linear.matrix;
-    JobCost {
-        flops: 2 * rows as u64 * matrix.rows() as u64 * matrix.cols() as u64,
-        bytes: matrix.packed_bytes() as u64,
-    }
+/// Bytes of the encoder's tensors, but those of layers that are left in the file.
+fn stored_bytes(gguf: &Gguf, config: &VisionConfig) -> u64 {
+    let left: Vec<String> = (config.layers..config.blocks).map(|index| format!("v.blk.{index}.")).collect();
+    let is_left = |name: &str| left.iter().any(|prefix| name.starts_with(prefix));
+    let tensors = gguf.tensors().filter(|info| is_ours(info.name()) && !is_left(info.name()));
+    tensors.map(|info| info.byte_len() as u64).sum()
 }

@@ -9,10 +9,11 @@ use nanomind_hal::{JobCost, Lane};
 use nanomind_kernels::{self as kernels, Activations, Isa, KvView};
 
 use super::config::{Activation, VisionConfig};
-use super::encoder::{Layer, NOTHING, Norm, VisionEncoder, sum};
+use super::encoder::{Layer, Norm, VisionEncoder};
 use super::error::VisionError;
 use super::preprocess::Pixels;
 use super::slot::check_slot;
+use crate::shape::matrix::{NOTHING, sum};
 
 /// Rows that one task of the lane takes.
 const ROWS_PER_TASK: usize = 8;
@@ -102,7 +103,7 @@ impl Encoding {
 
     /// What [`Encoding::begin`] costs.
     pub fn begin_cost(&self) -> JobCost {
-        self.encoder.embed_cost()
+        self.encoder.shape().embed()
     }
 
     /// Computes up to `layers` more layers (at least one), if a picture is there.
@@ -122,12 +123,17 @@ impl Encoding {
     /// What [`Encoding::advance`] of up to `layers` layers costs.
     pub fn advance_cost(&self, layers: usize) -> JobCost {
         let range = self.next_layers(layers);
-        if range.is_empty() { NOTHING } else { self.encoder.layers_cost(range.start, range.end) }
+        if range.is_empty() { NOTHING } else { self.encoder.shape().layers(range.start, range.end) }
+    }
+
+    /// What [`Encoding::publish`] costs.
+    pub fn publish_cost(&self) -> JobCost {
+        self.encoder.shape().publish()
     }
 
     /// What the whole picture costs.
     pub fn cost(&self) -> JobCost {
-        sum(self.begin_cost(), self.encoder.layers_cost(0, self.encoder.layers.len()))
+        sum(self.begin_cost(), self.encoder.shape().layers(0, self.encoder.layers.len()))
     }
 
     /// Layers of the picture that are left; all of them until one is there.

@@ -70,6 +70,7 @@ mod preparation;
 mod preprocess;
 mod projector;
 mod resample;
+mod resizing;
 mod slot;
 mod thumbnail;
 

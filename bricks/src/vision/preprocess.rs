@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use nanomind_hal::Lane;
+use nanomind_hal::{JobCost, Lane};
 
 use super::framing::{Framing, TilePlan};
 use super::picture::Picture;
 use super::preparation::Preparation;
+use super::resizing::Resizing;
 
 /// What an encoder expects of its pictures.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,11 @@ impl Preprocess {
     /// How a picture of this size is cut into squares.
     pub fn plan(&self, width: usize, height: usize) -> TilePlan {
         self.framing.plan(self.size, width, height)
+    }
+
+    /// What it costs to make the squares of a picture of this size.
+    pub(crate) fn cost(&self, width: usize, height: usize) -> JobCost {
+        Resizing::new(self, width, height).cost()
     }
 
     /// A picture on its way to its squares, in jobs.

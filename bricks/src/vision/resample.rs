@@ -80,11 +80,6 @@ impl<'a> Raster<'a> {
         Raster { full: (side, side), colour, ..self }
     }
 
-    /// Width and height with what is around the picture.
-    pub(super) fn size(&self) -> (usize, usize) {
-        self.full
-    }
-
     /// Row `y` with what is around the picture, put together in `scratch` where it is not there as it is.
     fn row<'s>(&'s self, y: usize, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         let (left, top) = ((self.full.0 - self.width) / 2, (self.full.1 - self.height) / 2);

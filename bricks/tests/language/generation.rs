@@ -141,7 +141,7 @@ fn a_prompt_that_does_not_fit_is_refused_and_the_sequence_comes_back() {
 #[test]
 fn costs_grow_with_what_is_read() {
     let setup = setup();
-    let cost = setup.model.cost();
+    let cost = setup.model.shape();
     let (one, ten) = (cost.decode(0), cost.prefill(10, 0));
     assert!(ten.flops > 5 * one.flops && ten.flops < 20 * one.flops, "{ten:?} and {one:?}");
     assert!(ten.bytes < 2 * one.bytes, "weights are read once a chunk: {ten:?} and {one:?}");

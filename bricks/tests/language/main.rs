@@ -11,5 +11,6 @@ mod pictures;
 #[path = "../real_model/mod.rs"]
 mod real_model;
 mod reference;
+mod shape;
 mod slots;
 mod smollm2;

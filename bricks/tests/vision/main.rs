@@ -9,5 +9,6 @@ mod invariance;
 mod lying;
 mod reference;
 mod scene;
+mod shape;
 mod slots;
 mod small;

@@ -45,6 +45,9 @@ impl fmt::Display for JobLabel {
 pub enum Phase {
     /// Reads and packs weights.
     Load,
+    /// Makes ready what a model works on and lays out what it made, without its weights: decodes and resizes pictures,
+    /// writes rows where the next brick reads them.
+    Prepare,
     /// Looks up token embeddings.
     Embed,
     /// Encodes an image or audio.
@@ -61,13 +64,27 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of their declaration.
-    pub const ALL: [Phase; 7] =
-        [Phase::Load, Phase::Embed, Phase::Encode, Phase::Project, Phase::Prefill, Phase::Decode, Phase::Migrate];
+    pub const ALL: [Phase; 8] = [
+        Phase::Load,
+        Phase::Prepare,
+        Phase::Embed,
+        Phase::Encode,
+        Phase::Project,
+        Phase::Prefill,
+        Phase::Decode,
+        Phase::Migrate,
+    ];
+
+    /// Whether every accelerator does it, whatever its profile lists: it needs no kernels of a model.
+    pub fn is_done_everywhere(self) -> bool {
+        matches!(self, Phase::Load | Phase::Prepare | Phase::Migrate)
+    }
 
     /// Its name in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Load => "load",
+            Phase::Prepare => "prepare",
             Phase::Embed => "embed",
             Phase::Encode => "encode",
             Phase::Project => "project",

@@ -178,7 +178,7 @@ impl TryFrom<Written> for AcceleratorProfile {
         let id = written.id;
         let cores = cores(id, written.cores.as_deref())?;
         for (&phase, &precision) in &written.runs.value {
-            if matches!(phase, Phase::Load | Phase::Migrate) {
+            if phase.is_done_everywhere() {
                 return Err(AcceleratorProfileError::NotComputed { id, phase });
             }
             if written.peak.at(precision).is_none() {

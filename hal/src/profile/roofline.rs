@@ -20,14 +20,14 @@ pub struct Roofline {
 
 impl Roofline {
     /// The roofline of an accelerator whose device reads this fast from storage. Loading reads from there, all else from
-    /// memory. What arithmetic loading and migrating have is done at the slowest precision that there is.
+    /// memory. What arithmetic loading, preparing and migrating have is done at the slowest precision that there is.
     pub(super) fn new(profile: &AcceleratorProfile, storage: GigabytesPerSecond) -> Roofline {
         let compute = profile.sustained.compute.value.get();
         // Billions in a second are units in a nanosecond.
         let peak = |precision| profile.peak.at(precision).map(|peak| peak.value.get() * compute);
         let slowest = Precision::ALL.into_iter().filter_map(peak).reduce(f64::min);
         let flops_per_ns = Phase::ALL.map(|phase| match phase {
-            Phase::Load | Phase::Migrate => Some(slowest.unwrap_or(f64::INFINITY)),
+            _ if phase.is_done_everywhere() => Some(slowest.unwrap_or(f64::INFINITY)),
             _ => profile.runs.value.get(&phase).and_then(|precision| peak(*precision)),
         });
         Roofline {

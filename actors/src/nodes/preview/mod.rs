@@ -95,10 +95,10 @@ async fn draw(
         return Ok(name);
     }
     let spec = JobSpec {
-        phase: Phase::Encode,
+        phase: Phase::Prepare,
         tokens: 0,
         class: JobClass::Vision,
-        cost: JobCost::default(),
+        cost: JobCost { flops: 0, bytes: picture.rgb().len() as u64 },
         request: Some(request),
     };
     let drawn = context.jobs().run(spec, move |_| drawing::draw(style, &picture)).await?;

@@ -2,6 +2,7 @@
 
 use super::super::config::VisionConfig;
 use super::super::fields::Fields;
+use super::super::framing::TilePlan;
 use super::arrangement::Arrangement;
 use crate::gguf::{Gguf, GgufError, GgufProblem};
 
@@ -68,13 +69,28 @@ impl ProjectorKind {
         }
     }
 
-    /// The tensor whose rows are the projector's width.
-    fn last_tensor(self) -> &'static str {
+    /// The names of the projections, in the order in which they are applied.
+    pub(super) fn linears(self) -> &'static [&'static str] {
         match self {
-            ProjectorKind::Mlp(_) => "mm.2.weight",
-            ProjectorKind::Idefics3 { .. } => "mm.model.fc.weight",
-            ProjectorKind::Ldpv2 => "mm.model.mlp.2.weight",
+            ProjectorKind::Mlp(_) => &["mm.0", "mm.2"],
+            ProjectorKind::Idefics3 { .. } => &["mm.model.fc"],
+            ProjectorKind::Ldpv2 => &["mm.model.mlp.0", "mm.model.mlp.2"],
         }
+    }
+
+    /// The name of the first projection.
+    pub(super) fn first(self) -> &'static str {
+        self.linears()[0]
+    }
+
+    /// The name of the last projection, whose rows are the projector's width.
+    pub(super) fn last(self) -> &'static str {
+        self.linears()[self.linears().len() - 1]
+    }
+
+    /// The tensor of that.
+    fn last_tensor(self) -> String {
+        format!("{}.weight", self.last())
     }
 }
 
@@ -124,21 +140,31 @@ impl ProjectorConfig {
 
     fn of(gguf: &Gguf, vision: &VisionConfig) -> Result<ProjectorConfig, GgufError> {
         let kind = vision.projector;
-        let width = gguf.tensor(kind.last_tensor())?.rows();
+        let width = gguf.tensor(&kind.last_tensor())?.rows();
         if !(1..=1 << 16).contains(&width) {
             let fields = Fields { gguf };
-            return Err(fields.wrong_tensor(kind.last_tensor(), "1 to 65536 rows".into(), width));
+            return Err(fields.wrong_tensor(&kind.last_tensor(), "1 to 65536 rows".into(), width));
         }
-        let side = vision.side();
+        Ok(ProjectorConfig::beside(vision, width))
+    }
+
+    /// That of the projector which makes rows of `width` of what this encoder makes.
+    pub(crate) fn beside(vision: &VisionConfig, width: usize) -> ProjectorConfig {
+        let (kind, side) = (vision.projector, vision.side());
         let grids = vision.framing.largest_grids(vision.image_size);
         let most_rows = Arrangement::most_rows(kind, side, &grids);
-        Ok(ProjectorConfig { kind, side, patch_width: vision.width, width, most_rows })
+        ProjectorConfig { kind, side, patch_width: vision.width, width, most_rows }
+    }
+
+    /// Where the rows of a picture go that was cut into squares like this.
+    pub(crate) fn arrange(&self, plan: TilePlan) -> Arrangement {
+        Arrangement::new(self, plan)
     }
 
     /// Whether the file holds a projector at all.
     pub fn is_in(gguf: &Gguf) -> Result<bool, GgufError> {
         let kind = ProjectorKind::read(&Fields { gguf })?;
-        Ok(gguf.find_tensor(kind.last_tensor()).is_some())
+        Ok(gguf.find_tensor(&kind.last_tensor()).is_some())
     }
 
     /// Rows of patch embeddings that are projected together into one row, or are the least that a job takes.

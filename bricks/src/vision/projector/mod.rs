@@ -19,12 +19,12 @@ pub(super) use weights::NEWLINES;
 use self::arrangement::{Lines, Place};
 use self::downsample::Peg;
 use self::weights::Weights;
-use super::encoder::{NOTHING, product_cost, sum};
 use super::error::VisionError;
 use super::framing::TilePlan;
 use super::slot::check_slot;
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, GgufError};
 use crate::loader::{Linear, LoadProgress, ModelError};
+use crate::shape::{MatrixShape, ProjectorShape};
 
 /// Rows that one task of the lane takes.
 const ROWS_PER_TASK: usize = 8;
@@ -38,6 +38,7 @@ pub struct Projector {
     isa: Isa,
     config: ProjectorConfig,
     weights: Weights,
+    shape: ProjectorShape,
 }
 
 /// The patch embeddings of one square of a picture.
@@ -70,7 +71,9 @@ impl Projector {
     ) -> Result<Projector, ModelError> {
         let config = ProjectorConfig::from_gguf(gguf)?;
         let weights = Weights::load(gguf, &config, isa, lane, progress)?;
-        Ok(Projector { isa, config, weights })
+        let linears = weights.linears().map(|linear| MatrixShape::of(&linear.matrix));
+        let shape = ProjectorShape::new(linears, Weights::stored_bytes(gguf));
+        Ok(Projector { isa, config, weights, shape })
     }
 
     /// What it makes of patch embeddings.
@@ -88,14 +91,29 @@ impl Projector {
         self.config.width
     }
 
+    /// What its work costs.
+    pub fn shape(&self) -> &ProjectorShape {
+        &self.shape
+    }
+
     /// Bytes of the packed matrices.
     pub fn packed_bytes(&self) -> usize {
-        self.weights.linears().map(|linear| linear.matrix.packed_bytes()).sum()
+        self.shape.packed_bytes() as usize
     }
 
     /// What `blocks` blocks of patches cost.
     pub fn cost(&self, blocks: usize) -> JobCost {
-        self.weights.linears().map(|linear| product_cost(linear, blocks)).fold(NOTHING, sum)
+        self.shape.project(blocks)
+    }
+
+    /// The shape of the projector in an mmproj file, from the header.
+    pub(crate) fn shape_of(gguf: &Gguf, config: &ProjectorConfig) -> Result<ProjectorShape, GgufError> {
+        let linears = config.kind.linears().iter().map(|name| {
+            let name = format!("{name}.weight");
+            MatrixShape::of_tensor(gguf, &name, gguf.tensor(&name)?.rows())
+        });
+        let linears = linears.collect::<Result<Vec<_>, _>>()?;
+        Ok(ProjectorShape::new(linears.into_iter(), Weights::stored_bytes(gguf)))
     }
 
     /// Memory to project in.
@@ -105,7 +123,7 @@ impl Projector {
 
     /// Where the rows of a picture go that was cut into squares like this.
     pub fn arrange(&self, plan: TilePlan) -> Arrangement {
-        Arrangement::new(&self.config, plan)
+        self.config.arrange(plan)
     }
 
     /// Projects the blocks `blocks` of a square into their rows of `slot`. Squares and blocks come in order, from the

@@ -28,19 +28,18 @@ impl Weights {
         lane: &Lane,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Weights, ModelError> {
-        let ours = |name: &str| !name.starts_with("v.") || NEWLINES.contains(&name);
-        let mut loader = Loader::new(gguf, isa, lane, ours, progress);
+        let mut loader = Loader::new(gguf, isa, lane, is_ours, progress);
         let weights = match config.kind {
             ProjectorKind::Mlp(merge) => {
-                let (first, second) = pair(&mut loader, config, "mm.0", "mm.2")?;
+                let (first, second) = pair(&mut loader, config)?;
                 Weights::Mlp { first, second, newline: newline(&mut loader, config, merge)? }
             }
             ProjectorKind::Idefics3 { scale } => {
                 let cols = scale * scale * config.patch_width;
-                Weights::Idefics3 { fc: loader.linear("mm.model.fc", config.width, cols, Bias::Optional)? }
+                Weights::Idefics3 { fc: loader.linear(config.kind.first(), config.width, cols, Bias::Optional)? }
             }
             ProjectorKind::Ldpv2 => {
-                let (first, second) = pair(&mut loader, config, "mm.model.mlp.0", "mm.model.mlp.2")?;
+                let (first, second) = pair(&mut loader, config)?;
                 let peg = Peg {
                     weight: loader.depthwise("mm.model.peg.0.weight", config.width, 3)?,
                     bias: loader.vector("mm.model.peg.0.bias", config.width)?,
@@ -50,6 +49,11 @@ impl Weights {
         };
         loader.refuse_unknown()?;
         Ok(weights)
+    }
+
+    /// Bytes of the projector's tensors in a file.
+    pub(super) fn stored_bytes(gguf: &Gguf) -> u64 {
+        gguf.tensors().filter(|info| is_ours(info.name())).map(|info| info.byte_len() as u64).sum()
     }
 
     /// Every projection.
@@ -62,13 +66,14 @@ impl Weights {
     }
 }
 
+/// Whether the tensor of this name is the projector's.
+fn is_ours(name: &str) -> bool {
+    !name.starts_with("v.") || NEWLINES.contains(&name)
+}
+
 /// Two projections one after the other.
-fn pair(
-    loader: &mut Loader<'_>,
-    config: &ProjectorConfig,
-    first: &str,
-    second: &str,
-) -> Result<(Linear, Linear), ModelError> {
+fn pair(loader: &mut Loader<'_>, config: &ProjectorConfig) -> Result<(Linear, Linear), ModelError> {
+    let (first, second) = (config.kind.first(), config.kind.last());
     let hidden = loader.gguf().tensor(&format!("{first}.weight"))?.rows();
     let first = loader.linear(first, hidden, config.patch_width, Bias::Optional)?;
     let second = loader.linear(second, config.width, hidden, Bias::Optional)?;

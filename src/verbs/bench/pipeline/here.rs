@@ -114,7 +114,7 @@ async fn hand_over(programme: Rc<Programme>, watch: Stopwatch, context: NodeCont
         waiting.push(request.id);
         let (path, class) = (file.clone(), JobClass::Vision);
         let spec =
-            JobSpec { phase: Phase::Load, tokens: 0, class, cost: JobCost::default(), request: Some(request.id) };
+            JobSpec { phase: Phase::Prepare, tokens: 0, class, cost: JobCost::default(), request: Some(request.id) };
         let read = context.jobs().run(spec, move |_| Picture::open(&path, &PictureLimits::default())).await?;
         match read.value {
             Ok(picture) => {
