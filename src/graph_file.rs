@@ -70,7 +70,7 @@ impl MachineArgs {
             self.accelerators.clone()
         };
         let here = || MachineMemory::read(Path::new("/")).map(|memory| memory.total);
-        Ok(graphs::Machine { accelerators, memory: self.memory.or_else(here) })
+        Ok(graphs::Machine { accelerators, memory: self.memory.or_else(here), ..graphs::Machine::default() })
     }
 }
 

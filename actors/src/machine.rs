@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use indexmap::IndexMap;
 use nanomind_hal::{
     Accelerator, AcceleratorError, AcceleratorId, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, MachineMemory,
-    PowerModel, default_groups, parse_groups, profile::DeviceProfile,
+    Phase, PowerModel, default_groups, parse_groups, profile::DeviceProfile,
 };
 use nanomind_kernels::Isa;
 
@@ -22,6 +22,8 @@ pub struct Machine {
     pub(crate) groups: Vec<CoreGroup>,
     pub(crate) isa: Isa,
     memory: Option<u64>,
+    /// What accelerators do that do not do everything: those of a device that is simulated.
+    phases: IndexMap<AcceleratorId, Vec<Phase>>,
     /// What is known of the device, if anybody said which one it is.
     profile: Option<Arc<DeviceProfile>>,
 }
@@ -70,7 +72,8 @@ impl Machine {
         }
         let isa = isa.unwrap_or_else(Isa::detect);
         let memory = MachineMemory::read(Path::new("/")).map(|memory| memory.total);
-        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory, profile: None })
+        let phases = IndexMap::new();
+        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory, phases, profile: None })
     }
 
     /// A device of which there is a profile, simulated in virtual time that begins at `wall`: what its jobs take and draw
@@ -96,6 +99,7 @@ impl Machine {
             groups: profile.core_groups(),
             isa: Isa::detect(),
             memory: Some((profile.memory.value.get() as u64) << 20),
+            phases: phases_of(&profile),
             profile: Some(profile),
         };
         Ok((machine, runtime))
@@ -126,7 +130,11 @@ impl Machine {
 
     /// The machine as the check of a graph sees it.
     pub fn for_graphs(&self) -> nanomind_graphs::Machine {
-        nanomind_graphs::Machine { accelerators: self.accelerators.keys().copied().collect(), memory: self.memory }
+        nanomind_graphs::Machine {
+            accelerators: self.accelerators.keys().copied().collect(),
+            phases: self.phases.clone(),
+            memory: self.memory,
+        }
     }
 
     /// Its accelerators, each with the numbers of the cores that it computes on.
@@ -149,4 +157,10 @@ impl Machine {
     pub fn isa(&self) -> Isa {
         self.isa
     }
+}
+
+/// What the accelerators of a device do, by its profile.
+pub(crate) fn phases_of(profile: &DeviceProfile) -> IndexMap<AcceleratorId, Vec<Phase>> {
+    let accelerators = profile.accelerators.iter();
+    accelerators.map(|accelerator| (accelerator.id, accelerator.runs.value.keys().copied().collect())).collect()
 }

@@ -10,6 +10,8 @@ use nanomind_bricks::vision::{ProjectorConfig, VisionConfig};
 use nanomind_bricks::{Gguf, GgufError};
 use nanomind_graphs::{LoadError, Loader, ModelCatalogue, ModelFacts, ModelProblem};
 
+use crate::shapes;
+
 /// At most this many names are offered where a model is unknown.
 const NAMES_OFFERED: usize = 64;
 
@@ -17,17 +19,28 @@ const NAMES_OFFERED: usize = 64;
 #[derive(Clone, Debug)]
 pub struct StoredModels {
     store: Store,
+    /// Whether models of which only the shape is known will do.
+    shapes: bool,
 }
 
 impl StoredModels {
     /// The models that `store` keeps.
     pub fn new(store: Store) -> StoredModels {
-        StoredModels { store }
+        StoredModels { store, shapes: false }
+    }
+
+    /// The same, and the published models of which only the shape is known, as `shape:NAME`: for simulations and forecasts,
+    /// which compute nothing.
+    pub fn with_shapes(self) -> StoredModels {
+        StoredModels { shapes: true, ..self }
     }
 }
 
 impl ModelCatalogue for StoredModels {
     fn facts(&self, model: &str) -> Result<ModelFacts, ModelProblem> {
+        if let Some(name) = shapes::name(model) {
+            return shapes::facts(name, self.shapes);
+        }
         let path = match model.parse::<ModelRef>() {
             Ok(reference) => self.find(model, &reference)?,
             Err(error) => {
@@ -140,6 +153,24 @@ impl Loader for GraphFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shape_serves_a_simulation_and_a_run_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = |name: &str| (name == "NANOMIND_HOME").then(|| folder.path().as_os_str().to_owned());
+        let settings = nanomind_bricks::store::StoreSettings::from_variables(home).unwrap();
+        let models = StoredModels::new(Store::open(settings));
+        let shape = "shape:llava-onevision-qwen2-0.5b";
+        let refused = |is_known| move |problem: &ModelProblem| matches!(problem, ModelProblem::OnlyAShape { is_known: found, known } if *found == is_known && known.contains(&shape.to_owned()));
+        assert!(models.facts(shape).is_err_and(|problem| refused(true)(&problem)));
+        let models = models.with_shapes();
+        assert!(models.facts("shape:llava").is_err_and(|problem| refused(false)(&problem)));
+        let (mind, eye) = (models.facts(shape).unwrap(), models.facts(&format!("{shape}/vision")).unwrap());
+        assert_eq!(mind.embedding_width, eye.projection_width, "its rows fit");
+        assert!(
+            shapes::shape_of(&eye).is_ok_and(|shape| matches!(shape, nanomind_bricks::shape::ModelShape::Vision(_)))
+        );
+    }
 
     #[test]
     fn an_included_file_that_is_missing_too_long_or_binary_is_refused() {

@@ -179,6 +179,10 @@ impl Diagnostic {
         self
     }
 
+    pub(crate) fn helps(self, helps: impl IntoIterator<Item = String>) -> Self {
+        helps.into_iter().fold(self, Self::help)
+    }
+
     pub(crate) fn maybe_help(self, help: Option<String>) -> Self {
         match help {
             Some(help) => self.help(help),

@@ -1,7 +1,7 @@
 //! The specification of a node kind: its ports, fields, needs and documentation.
 use std::fmt;
 
-use nanomind_hal::AcceleratorKind;
+use nanomind_hal::{AcceleratorKind, Phase};
 use serde::{Serialize, Serializer};
 
 use crate::{FieldSpec, PortSpec};
@@ -62,6 +62,9 @@ pub struct NodeSpec {
     /// Kinds of accelerator that can run it; empty: it needs none.
     #[serde(serialize_with = "serialize_kinds")]
     pub runs_on: Vec<AcceleratorKind>,
+    /// What it does there, beside what every accelerator does: an accelerator that lacks one of these phases cannot run it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// Memory at worst.
     pub memory: MemoryNeed,
     /// The field, of type [`crate::FieldType::Bytes`], that says how much more it may fill with what it keeps to use again.
@@ -86,6 +89,7 @@ impl NodeSpec {
             outputs: Vec::new(),
             fields: Vec::new(),
             runs_on: Vec::new(),
+            phases: Vec::new(),
             memory: MemoryNeed::Fixed(0),
             cache: None,
             delays: false,
@@ -130,6 +134,12 @@ impl NodeSpec {
     /// Says which kinds of accelerator can run it.
     pub fn runs_on(mut self, kinds: &[AcceleratorKind]) -> Self {
         self.runs_on = kinds.to_vec();
+        self
+    }
+
+    /// Says what it does on an accelerator, beside what every one does.
+    pub fn phases(mut self, phases: &[Phase]) -> Self {
+        self.phases = phases.to_vec();
         self
     }
 

@@ -1,7 +1,8 @@
 //! What a check asks of the world around it: the node kinds, the files, the models and the machine.
 use std::path::PathBuf;
 
-use nanomind_hal::AcceleratorId;
+use indexmap::IndexMap;
+use nanomind_hal::{AcceleratorId, Phase};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -139,6 +140,14 @@ pub enum ModelProblem {
         /// Names in the catalogue and model files nearby, for a suggestion.
         known: Vec<String>,
     },
+    /// Only its shape is known, which computes nothing: it can be simulated, not run.
+    #[error("only its shape is known, it has no weights")]
+    OnlyAShape {
+        /// Names of the shapes that are known, for a suggestion.
+        known: Vec<String>,
+        /// Whether it is one of them.
+        is_known: bool,
+    },
     /// Its file is no model that this program can run.
     #[error("{reason}")]
     Unreadable {
@@ -154,6 +163,17 @@ pub enum ModelProblem {
 pub struct Machine {
     /// Its accelerators, best known first.
     pub accelerators: Vec<AcceleratorId>,
+    /// What accelerators do that do not do everything, beside [`Phase::is_done_everywhere`]; one that is not named here
+    /// does all phases.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub phases: IndexMap<AcceleratorId, Vec<Phase>>,
     /// Memory that a graph may use, in bytes; `None`: unknown, so not checked.
     pub memory: Option<u64>,
+}
+
+impl Machine {
+    /// Whether an accelerator does a phase.
+    pub fn does(&self, accelerator: AcceleratorId, phase: Phase) -> bool {
+        phase.is_done_everywhere() || self.phases.get(&accelerator).is_none_or(|phases| phases.contains(&phase))
+    }
 }

@@ -51,7 +51,7 @@ pub struct Args {
 pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     let source = graph_file::read(&args.graph.graph)?;
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
-    let stored = StoredModels::new(models::open_store(globals)?);
+    let stored = StoredModels::new(models::open_store(globals)?).with_shapes();
     let machine = args.machine.machine(&args.graph)?;
     let surroundings =
         Surroundings { registry: library.registry(), loader: &GraphFiles, models: &stored, machine: &machine };

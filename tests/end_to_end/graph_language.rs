@@ -13,6 +13,7 @@ use nanomind::{
     hal::{
         AcceleratorId,
         AcceleratorKind::{Cpu, Gpu, Npu},
+        Phase,
     },
 };
 
@@ -50,6 +51,7 @@ fn registry() -> Result<Registry, SpecError> {
             .output(PortSpec::new("patches", rows(ModelWidth::Encoder), "One row a patch."))
             .field(FieldSpec::model("model", "The vision model."))
             .runs_on(&[Cpu, Gpu, Npu])
+            .phases(&[Phase::Encode])
             .memory(MemoryNeed::Model { field: "model".into(), context: None }),
         NodeSpec::brick("Projector", "Turns patches into rows for the language model.")
             .input(PortSpec::new("patches", rows(ModelWidth::Encoder), "One row a patch."))
@@ -77,6 +79,7 @@ fn registry() -> Result<Registry, SpecError> {
             )
             .field(FieldSpec::list("stop", FieldType::Text, "Texts that end the answer.").optional())
             .runs_on(&[Cpu, Gpu])
+            .phases(&[Phase::Prefill, Phase::Decode])
             .memory(MemoryNeed::Model { field: "model".into(), context: Some("context".into()) }),
         NodeSpec::brick("Whisper", "Writes down what is said.")
             .input(sound("audio"))
@@ -175,7 +178,7 @@ impl Loader for Folder {
 
 fn machine() -> Machine {
     let accelerators = ["cpu", "cpu:0", "cpu:1"].map(|id| id.parse::<AcceleratorId>().unwrap()).to_vec();
-    Machine { accelerators, memory: Some(2 << 30) }
+    Machine { accelerators, memory: Some(2 << 30), ..Machine::default() }
 }
 
 fn check_text(name: &str, text: &str, overrides: &Overrides) -> Result<Plan, Report> {
@@ -318,6 +321,60 @@ fn a_sound_graph_becomes_a_plan_with_every_default_filled_in() {
     let owners: Vec<String> = memory.shares.iter().map(owner).collect();
     assert_eq!(owners.iter().filter(|owner| owner.contains("weights of scene-mmproj")).count(), 1, "{owners:#?}");
     assert!(owners.contains(&"mind: KV cache of 4096 tokens".to_owned()), "{owners:#?}");
+}
+
+/// A graph that sees, with this placement, checked for a machine whose GPU encodes and does nothing else.
+fn check_with_encoding_gpu(placement: &str, accelerators: &[&str]) -> Result<Plan, String> {
+    let text = format!(
+        r#"Graph(
+            name: "sight",
+            nodes: {{
+                "camera": Camera(),
+                "eye": VisionEncoder(model: "scene-mmproj.gguf"),
+                "projector": Projector(model: "scene-mmproj.gguf"),
+                "question": Prompt(stdin: true),
+                "mind": Llm(model: "scene.gguf"),
+                "reply": Stdout(),
+            }},
+            edges: [
+                ("camera", "eye"),
+                ("eye", "projector"),
+                ("projector", "mind.image"),
+                ("question", "mind.prompt"),
+                ("mind.text", "reply"),
+            ],
+            placement: {{ {placement} }},
+        )"#
+    );
+    let id = |name: &&str| name.parse::<AcceleratorId>().unwrap();
+    let phases = [(id(&"gpu"), vec![Phase::Encode])].into_iter().collect();
+    let machine = Machine { accelerators: accelerators.iter().map(id).collect(), phases, memory: None };
+    let registry = registry().unwrap();
+    let surroundings = Surroundings { registry: &registry, loader: &Folder, models: &Models, machine: &machine };
+    check(Source::new("sight.ron", text), &Overrides::none(), surroundings).map_err(|report| report.to_string())
+}
+
+#[test]
+fn an_accelerator_that_cannot_decode_is_no_candidate_of_a_mind() {
+    let plan = check_with_encoding_gpu(r#""*": Auto"#, &["cpu", "gpu"]).unwrap();
+    let places =
+        |name: &str| -> Vec<String> { plan.node(name).unwrap().candidates.iter().map(ToString::to_string).collect() };
+    assert_eq!(places("mind"), ["cpu"]);
+    assert_eq!(places("eye"), ["cpu", "gpu"]);
+
+    let pinned = check_with_encoding_gpu(r#""mind": Pin("gpu")"#, &["cpu", "gpu"]).unwrap_err();
+    for said in [
+        r#"node "mind" (Llm) cannot run on the gpu of this machine"#,
+        "gpu of this machine does not prefill or decode",
+        "it can run on: cpu",
+        "1 missing accelerator",
+    ] {
+        assert!(pinned.contains(said), "expected {said:?} in\n{pinned}");
+    }
+    let nowhere = check_with_encoding_gpu(r#""mind": Prefer(["gpu"])"#, &["cpu", "gpu"]).unwrap_err();
+    assert!(nowhere.contains("gpu of this machine does not prefill or decode"), "{nowhere}");
+    let alone = check_with_encoding_gpu(r#""*": Auto"#, &["gpu"]).unwrap_err();
+    assert!(alone.contains(r#"no accelerator of this machine can run node "mind""#), "{alone}");
 }
 
 #[test]
@@ -532,6 +589,24 @@ fn a_graph_whose_model_has_only_to_be_pulled_is_sound_and_can_be_drawn() {
     let absent = machine.run(["validate", "absent.ron"]);
     assert_eq!(absent.code, Some(65), "{}", absent.stderr);
     assert!(absent.stderr.contains("cannot read the graph absent.ron"), "{}", absent.stderr);
+}
+
+#[test]
+fn a_shape_can_be_validated_and_a_run_says_that_it_has_no_weights() {
+    let machine = FreshMachine::new();
+    let chat = include_str!("../../graphs/library/chat.ron").replace("smollm2-135m", "shape:smolvlm-256m");
+    machine.file("chat.ron", &chat);
+    let checked = machine.run(["validate", "chat.ron"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    let ran = machine.run(["run", "chat.ron"]);
+    assert_eq!(ran.code, Some(65), "{}", ran.stderr);
+    for told in ["\"shape:smolvlm-256m\" has no weights", "nanomind simulate GRAPH"] {
+        assert!(ran.stderr.contains(told), "{told} is missing:\n{}", ran.stderr);
+    }
+    machine.file("slip.ron", &chat.replace("shape:smolvlm-256m", "shape:smolvlm"));
+    let slip = machine.run(["validate", "slip.ron"]);
+    assert_eq!(slip.code, Some(65), "{}", slip.stderr);
+    assert!(slip.stderr.contains("did you mean \"shape:smolvlm-256m\"?"), "{}", slip.stderr);
 }
 
 #[test]

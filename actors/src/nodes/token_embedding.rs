@@ -29,6 +29,7 @@ pub(super) fn spec() -> NodeSpec {
                 .default(512),
         )
         .runs_on(&[AcceleratorKind::Cpu])
+        .phases(&[Phase::Embed])
         .memory(MemoryNeed::Model { field: "model".to_owned(), context: None })
         .example(
             r#"nodes: {

@@ -34,6 +34,7 @@ pub(super) fn spec() -> NodeSpec {
     .field(row_cache::field())
     .cache(row_cache::FIELD)
     .runs_on(&[AcceleratorKind::Cpu])
+    .phases(&[Phase::Encode])
     .memory(MemoryNeed::Model { field: "model".to_owned(), context: None })
     .example(super::SIGHT)
 }

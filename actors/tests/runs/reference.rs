@@ -27,7 +27,7 @@ impl ModelCatalogue for AnyModel {
 #[test]
 fn the_example_of_every_kind_is_a_sound_graph_without_warnings() {
     let library = NodeLibrary::standard().unwrap();
-    let machine = Machine { accelerators: vec!["cpu".parse().unwrap()], memory: None };
+    let machine = Machine { accelerators: vec!["cpu".parse().unwrap()], ..Machine::default() };
     let surroundings =
         Surroundings { registry: library.registry(), loader: &NoFiles, models: &AnyModel, machine: &machine };
     for spec in library.registry().iter() {

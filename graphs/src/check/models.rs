@@ -52,6 +52,15 @@ fn describe(reference: &str, problem: &ModelProblem, places: &[Mention]) -> Diag
             format!("model \"{reference}\" is neither in the catalogue nor a file"),
         )
         .maybe_help(suggest::help(reference, known.iter().map(String::as_str), "models", true)),
+        ModelProblem::OnlyAShape { is_known: true, .. } => Diagnostic::error(
+            Code::BadModel,
+            format!("model \"{reference}\" has no weights: it is the shape of a model, which can be simulated, not run"),
+        )
+        .help("name a model that `nanomind list` has, or a GGUF file; or run it as: nanomind simulate GRAPH --device rk3566"),
+        ModelProblem::OnlyAShape { known, .. } => {
+            Diagnostic::error(Code::UnknownModel, format!("no model is known whose shape is \"{reference}\""))
+                .maybe_help(suggest::help(reference, known.iter().map(String::as_str), "shapes", true))
+        }
         ModelProblem::Unreadable { path, reason } => {
             Diagnostic::error(Code::BadModel, format!("model \"{reference}\" cannot be used: {reason}"))
                 .help(format!("its file is {}", path.display()))

@@ -1,5 +1,5 @@
 //! Where each node may run on this machine.
-use nanomind_hal::{AcceleratorId, AcceleratorKind};
+use nanomind_hal::{AcceleratorId, AcceleratorKind, Phase};
 
 use crate::{
     Code, Diagnostic, Machine, NodeSpec, Placement, Severity,
@@ -54,7 +54,28 @@ struct Placer<'a> {
 
 impl Placer<'_> {
     fn can_run(&self, accelerator: AcceleratorId) -> bool {
+        self.knows(accelerator) && self.lacks(accelerator).is_empty()
+    }
+
+    /// Whether the node can run on accelerators of this kind.
+    fn knows(&self, accelerator: AcceleratorId) -> bool {
         self.spec.runs_on.contains(&accelerator.kind())
+    }
+
+    /// What the node does that this accelerator of this machine does not.
+    fn lacks(&self, accelerator: AcceleratorId) -> Vec<Phase> {
+        self.spec.phases.iter().copied().filter(|phase| !self.machine.does(accelerator, *phase)).collect()
+    }
+
+    /// What is missing here: `npu does not prefill or decode`, for each of `accelerators` that would run the node if it did.
+    fn lacking(&self, accelerators: &[AcceleratorId]) -> Vec<String> {
+        let known = accelerators.iter().filter(|id| self.knows(**id));
+        let said = known.map(|id| (id, self.lacks(*id))).filter(|(_, lacks)| !lacks.is_empty());
+        said.map(|(id, lacks)| {
+            let lacks: Vec<&str> = lacks.iter().map(|phase| phase.name()).collect();
+            format!("{id} of this machine does not {}", lacks.join(" or "))
+        })
+        .collect()
     }
 
     /// The accelerators of this machine that a name stands for: the one of that name, else all parts of that kind.
@@ -95,6 +116,7 @@ impl Placer<'_> {
                     format!("no accelerator of this machine can run {}", self.node.title()),
                 )
                 .label(self.node.kind.span, self.runs_on())
+                .helps(self.lacking(&self.machine.accelerators))
                 .help(self.here())
                 .subject(self.kinds(",")),
             );
@@ -123,7 +145,7 @@ impl Placer<'_> {
         let nowhere = (Placement::Auto, Vec::new());
         let Some(id) = self.read(word, findings) else { return nowhere };
         let title = self.node.title();
-        if !self.can_run(id) {
+        if !self.knows(id) {
             findings.push(
                 Diagnostic::error(Code::CannotRun, format!("{title} cannot run on {id}"))
                     .label(word.span, "pinned here")
@@ -147,7 +169,31 @@ impl Placer<'_> {
             );
             return (Placement::Pin(id), Vec::new());
         };
-        (Placement::Pin(*first), named)
+        let able: Vec<AcceleratorId> = named.iter().copied().filter(|id| self.can_run(*id)).collect();
+        match able.first() {
+            Some(first) => (Placement::Pin(*first), able),
+            None => {
+                let lacking = self.lacking(&named);
+                findings.push(self.unable(word, *first, lacking));
+                (Placement::Pin(*first), Vec::new())
+            }
+        }
+    }
+
+    /// A node is pinned to what this machine has, but here that does not do all that the node does.
+    fn unable(&self, word: &Word, id: AcceleratorId, lacking: Vec<String>) -> Diagnostic {
+        let able = self.machine.accelerators.iter().filter(|id| self.can_run(**id));
+        let able: Vec<String> = able.map(AcceleratorId::to_string).collect();
+        let able: Vec<&str> = able.iter().map(String::as_str).collect();
+        Diagnostic::new(
+            Code::CannotRun,
+            Severity::MissingDevice,
+            format!("{} cannot run on the {id} of this machine", self.node.title()),
+        )
+        .label(word.span, "pinned here")
+        .helps(lacking)
+        .maybe_help(suggest::listing(&able, "it can run on"))
+        .subject(id.to_string())
     }
 
     fn prefer(&self, words: &[Word], span: crate::Span, findings: &mut Findings) -> Place {
@@ -160,7 +206,8 @@ impl Placer<'_> {
             }
         }
         if candidates.is_empty() && known.len() == ids.len() {
-            let runnable = known.iter().any(|id| self.can_run(*id));
+            let runnable = known.iter().any(|id| self.knows(*id));
+            let named: Vec<AcceleratorId> = known.iter().flat_map(|id| self.named(*id)).collect();
             let severity = if runnable { Severity::MissingDevice } else { Severity::Error };
             findings.push(
                 Diagnostic::new(
@@ -170,6 +217,7 @@ impl Placer<'_> {
                 )
                 .label(span, "allowed")
                 .label(self.node.kind.span, self.runs_on())
+                .helps(self.lacking(&named))
                 .help(self.here())
                 .subject(self.kinds(",")),
             );

@@ -63,7 +63,7 @@ pub struct AcceleratorProfile {
     pub launch: Sourced<Microseconds>,
     /// The memory that it can reach, which on most devices is the memory of all.
     pub memory: Sourced<Mebibytes>,
-    /// What bricks can do there, and how precisely. Loading and migrating can be done everywhere.
+    /// What bricks can do there, and how precisely. Loading, preparing and migrating can be done everywhere.
     pub runs: Sourced<BTreeMap<Phase, Precision>>,
     /// What it draws beyond the board while a job runs.
     pub active: Sourced<Watts>,

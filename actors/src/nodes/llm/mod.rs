@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::{FieldSpec, FieldType, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
-use nanomind_hal::AcceleratorKind;
+use nanomind_hal::{AcceleratorKind, Phase};
 
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
@@ -44,6 +44,7 @@ pub(super) fn spec() -> NodeSpec {
     .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
     with_fields(ports)
         .runs_on(&[AcceleratorKind::Cpu])
+        .phases(&[Phase::Prefill, Phase::Decode])
         .memory(MemoryNeed::Model { field: "model".to_owned(), context: Some("context".to_owned()) })
         .example(
             r#"nodes: {
