@@ -1,7 +1,9 @@
 //! A node and its context: what a sensor, brick or sink implements, and what the runtime lends it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
@@ -25,6 +27,7 @@ use crate::report::AnswerReport;
 use crate::request::{Epoch, Request, RequestEnd, RequestError, RequestId, Requests};
 use crate::signals::Signals;
 use crate::tally::NodeTally;
+use crate::turns::{Manner, Turn, Turns};
 use crate::weights::WeightStore;
 
 /// A sensor, brick or sink.
@@ -90,6 +93,9 @@ pub struct NodeContext {
     pub(crate) entry: Option<Arc<NodeEntry>>,
     pub(crate) tally: Arc<NodeTally>,
     pub(crate) weights: WeightStore,
+    pub(crate) turns: Turns,
+    /// The turn of the stage that is under way.
+    pub(crate) turn: RefCell<Weak<Turn>>,
     pub(crate) duty: DutyBoard,
     pub(crate) holds: Holds,
     pub(crate) pools: PoolSizer,
@@ -226,7 +232,7 @@ impl NodeContext {
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
         let in_slots = matches!(packet.payload, Payload::Embeddings(_));
-        if let Err(closed) = self.outputs.send(port, packet).await {
+        if let Err(closed) = self.lend_turn_for(self.outputs.send(port, packet)).await {
             // Its answer has nowhere to go any more.
             self.requests.settle(request, RequestEnd::Dropped);
             return Err(closed.into());
@@ -241,10 +247,30 @@ impl NodeContext {
         Ok(())
     }
 
+    /// Waits for something that other bricks must do: where bricks work in turn, they have this node's turn meanwhile.
+    pub async fn lend_turn_for<F: Future>(&self, others: F) -> F::Output {
+        let turn = self.turn.borrow().upgrade();
+        match turn {
+            Some(turn) => turn.lend_for(others).await,
+            None => others.await,
+        }
+    }
+
+    /// Waits for the node's turn, or shares that of the stage that is under way.
+    pub(crate) async fn take_turn(&self, manner: Manner) -> Rc<Turn> {
+        let mine = self.turn.borrow().upgrade();
+        if let Some(mine) = mine {
+            return mine;
+        }
+        let turn = self.turns.take(manner).await;
+        *self.turn.borrow_mut() = Rc::downgrade(&turn);
+        turn
+    }
+
     /// Ends a request with a refusal on every output; the node goes on with the next one.
     pub async fn refuse(&self, request: Request, cause: impl std::fmt::Display) -> Result<(), NodeError> {
         let error = RequestError::Refused { node: self.name.clone(), cause: cause.to_string() };
-        Ok(self.outputs.send_everywhere(Packet::failed(request, error)).await?)
+        Ok(self.lend_turn_for(self.outputs.send_everywhere(Packet::failed(request, error))).await?)
     }
 
     /// A sink shows the first part of an answer.

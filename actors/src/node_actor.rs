@@ -2,6 +2,7 @@
 //! so, and holds the ends of its edges meanwhile, so that what waits in them survives a failure.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -122,6 +123,8 @@ impl NodeActor {
             entry: parts.entry.clone(),
             tally: parts.tally.clone(),
             weights: self.run.weights.clone(),
+            turns: self.run.turns.clone(),
+            turn: RefCell::default(),
             duty: self.run.duty.clone(),
             holds: self.run.holds.clone(),
             pools: parts.pools.clone(),

@@ -183,9 +183,11 @@ impl Actors {
             requests: self.shared.requests.counts(),
             first_outputs: self.shared.requests.first_outputs().into_iter().map(first_output).collect(),
             memory: MemoryReport {
-                weights: self.shared.weights.packed_bytes(),
+                weights: self.shared.weights.books().peak(),
                 kv_cache,
                 slots: pools.iter().map(|pool| pool.bytes).sum(),
+                between_stages: self.shared.weights.books().between_stages(),
+                in_standby: self.shared.weights.books().in_standby(),
                 peak_resident: ProcessMemory::read(Path::new("/")).map(|memory| memory.peak_resident),
             },
             pools,

@@ -20,6 +20,7 @@ use crate::governor::{
 use crate::inputs::Input;
 use crate::library::NodeLibrary;
 use crate::machine::Machine;
+use crate::memory::MemoryBooks;
 use crate::node_actor::{MeetGovernor, NodeActor, NodeParts, Start};
 use crate::pools::{PoolSizer, Room};
 use crate::readiness::Readiness;
@@ -28,6 +29,7 @@ use crate::running::{Actors, NodeHandle, Running};
 use crate::shared::RunShared;
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
+use crate::turns::Turns;
 use crate::weights::{LoadListener, WeightStore};
 
 /// Tokens that an edge holds where the graph says nothing: beyond, only packets count.
@@ -120,7 +122,8 @@ impl Runtime {
             requests,
             cancellations,
             accelerators: machine.accelerators.clone(),
-            weights: WeightStore::new(machine.isa, options.on_load.clone()),
+            weights: WeightStore::new(machine.isa, options.on_load.clone(), MemoryBooks::new(machine.clock.clone())),
+            turns: Turns::default(),
             signals: Signals::default(),
             readiness: Readiness::of(plan.nodes()),
             duty: DutyBoard::default(),

@@ -12,6 +12,7 @@ use crate::jobs::Accelerators;
 use crate::readiness::Readiness;
 use crate::request::Requests;
 use crate::signals::Signals;
+use crate::turns::Turns;
 use crate::weights::WeightStore;
 
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct RunShared {
     pub(crate) cancellations: Cancellations,
     pub(crate) accelerators: Arc<Accelerators>,
     pub(crate) weights: WeightStore,
+    pub(crate) turns: Turns,
     pub(crate) signals: Signals,
     pub(crate) readiness: Readiness,
     pub(crate) duty: DutyBoard,

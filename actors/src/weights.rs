@@ -1,10 +1,13 @@
-//! Weights that the nodes of a run share: each model is loaded once for each layout, whoever asks first.
+//! Weights of the nodes of a run: where they come from, and the store by which nodes with one model load it once.
+//!
+//! The store holds nothing in memory itself. What nobody holds any more is gone, and is loaded anew for whoever asks next.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
 use nanomind_bricks::shape::{LanguageShape, VisionShape};
@@ -12,10 +15,10 @@ use nanomind_bricks::vision::{Projector, VisionEncoder};
 use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
 use nanomind_hal::{JobClass, JobCost, Lane, Phase};
 use nanomind_kernels::Isa;
-use tokio::sync::OnceCell;
 
 use crate::error::NodeError;
 use crate::jobs::{JobSpec, Jobs};
+use crate::memory::MemoryBooks;
 
 /// A language model with what belongs to it: everything immutable that its file holds.
 pub struct LoadedModel {
@@ -44,118 +47,206 @@ pub enum LoadError {
 /// Hears how far a model has been loaded.
 pub type LoadListener = Arc<dyn Fn(&Path, LoadProgress) + Send + Sync>;
 
-/// Weights are stored by file and by the layout that they are packed in.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    file: PathBuf,
-    layout: &'static str,
+/// What takes memory for as long as anybody holds it.
+pub trait Weights: Any + Send + Sync {
+    /// Bytes that it takes.
+    fn bytes(&self) -> u64;
 }
 
-/// Weights that somebody has asked for: empty while they are loaded.
-type Slot<T> = Rc<OnceCell<Arc<T>>>;
-
-/// Weights of one kind.
-struct Shelf<T>(Rc<RefCell<BTreeMap<Key, Slot<T>>>>);
-
-impl<T> Clone for Shelf<T> {
-    fn clone(&self) -> Shelf<T> {
-        Shelf(self.0.clone())
+impl Weights for LoadedModel {
+    fn bytes(&self) -> u64 {
+        self.model.packed_bytes()
     }
 }
 
-impl<T> Default for Shelf<T> {
-    fn default() -> Shelf<T> {
-        Shelf(Rc::default())
+impl Weights for VisionEncoder {
+    fn bytes(&self) -> u64 {
+        self.packed_bytes() as u64
     }
 }
 
-impl<T> Shelf<T> {
-    /// The sum over what is loaded.
-    fn bytes(&self, of: impl Fn(&T) -> u64) -> u64 {
-        self.0.borrow().values().filter_map(|slot| slot.get()).map(|weights| of(weights)).sum()
+impl Weights for Projector {
+    fn bytes(&self) -> u64 {
+        self.packed_bytes() as u64
     }
 }
 
-/// What every load is given.
+/// Weights of which there is nothing but their size: those of a simulated brick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WeightBytes(pub u64);
+
+impl Weights for WeightBytes {
+    fn bytes(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What every load from a file is given.
 struct Order {
     file: PathBuf,
     isa: Isa,
     listener: Option<LoadListener>,
 }
 
-/// The store of one run.
+/// Where weights come from: a part of a model, by the job that brings it into memory.
+pub struct WeightSource<W> {
+    key: Key,
+    maker: Maker<W>,
+}
+
+/// How weights are made.
+enum Maker<W> {
+    /// Out of a file, whose header says what that costs.
+    File {
+        cost: fn(&Gguf) -> Result<JobCost, LoadError>,
+        load: fn(&Order, Arc<Gguf>, &Lane) -> Result<W, LoadError>,
+    },
+    /// Out of nothing, at the cost of a load.
+    Nothing { cost: JobCost, weights: fn(u64) -> W, bytes: u64 },
+}
+
+impl WeightSource<LoadedModel> {
+    /// The language model in a GGUF file.
+    pub fn language(file: &Path) -> WeightSource<LoadedModel> {
+        let cost = |gguf: &Gguf| Ok(LanguageShape::of_gguf(gguf)?.load());
+        WeightSource { key: Key::new(file, "language"), maker: Maker::File { cost, load: load_language } }
+    }
+}
+
+impl WeightSource<VisionEncoder> {
+    /// The vision encoder in an mmproj file.
+    pub fn encoder(file: &Path) -> WeightSource<VisionEncoder> {
+        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_encoder());
+        let load = |order: &Order, gguf: Arc<Gguf>, lane: &Lane| {
+            loading(order, |progress| Ok(VisionEncoder::load(&gguf, order.isa, lane, progress)?))
+        };
+        WeightSource { key: Key::new(file, "encoder"), maker: Maker::File { cost, load } }
+    }
+}
+
+impl WeightSource<Projector> {
+    /// The projector in an mmproj file.
+    pub fn projector(file: &Path) -> WeightSource<Projector> {
+        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_projector());
+        let load = |order: &Order, gguf: Arc<Gguf>, lane: &Lane| {
+            loading(order, |progress| Ok(Projector::load(&gguf, order.isa, lane, progress)?))
+        };
+        WeightSource { key: Key::new(file, "projector"), maker: Maker::File { cost, load } }
+    }
+}
+
+impl WeightSource<WeightBytes> {
+    /// Simulated weights of `bytes` bytes, which nodes that name the same model and part share; loading them takes the
+    /// time of `cost`, and computes nothing.
+    pub fn simulated(model: &str, part: &'static str, bytes: u64, cost: JobCost) -> WeightSource<WeightBytes> {
+        let maker = Maker::Nothing { cost, weights: WeightBytes, bytes };
+        WeightSource { key: Key::new(Path::new(model), part), maker }
+    }
+}
+
+impl<W: Weights> WeightSource<W> {
+    /// Makes the weights, in jobs of the asking node.
+    async fn load(&self, isa: Isa, listener: Option<LoadListener>, jobs: &Jobs) -> Result<W, NodeError> {
+        let spec = |phase, cost| JobSpec { phase, tokens: 0, class: JobClass::Vision, cost, request: None };
+        match self.maker {
+            Maker::File { cost, load } => {
+                let order = Order { file: self.key.model.clone(), isa, listener };
+                // The header is read first, in a job of its own: it says what the load is going to cost.
+                let opened = jobs.run(spec(Phase::Prepare, JobCost::default()), move |_| {
+                    let gguf = Arc::new(Gguf::open(&order.file)?);
+                    let cost = cost(&gguf)?;
+                    Ok::<_, LoadError>((order, gguf, cost))
+                });
+                let (order, gguf, cost) = opened.await?.value.map_err(NodeError::own)?;
+                let loaded = jobs.run(spec(Phase::Load, cost), move |lane| load(&order, gguf, lane)).await?;
+                loaded.value.map_err(NodeError::own)
+            }
+            Maker::Nothing { cost, weights, bytes } => {
+                Ok(jobs.run(spec(Phase::Load, cost), move |_| weights(bytes)).await?.value)
+            }
+        }
+    }
+}
+
+/// Weights are known by their model and the part of it that they are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    model: PathBuf,
+    part: &'static str,
+}
+
+impl Key {
+    fn new(model: &Path, part: &'static str) -> Key {
+        Key { model: model.to_owned(), part }
+    }
+}
+
+/// Weights that somebody has asked for.
+#[derive(Default)]
+struct Slot {
+    /// Held by whoever loads them.
+    loading: tokio::sync::Mutex<()>,
+    /// None before they were loaded first.
+    weights: RefCell<Option<Weak<dyn Weights>>>,
+}
+
+impl Slot {
+    /// What is in memory now.
+    fn weights(&self) -> Option<Arc<dyn Weights>> {
+        self.weights.borrow().as_ref()?.upgrade()
+    }
+}
+
+/// The store of one run. Clones are the same store.
 #[derive(Clone)]
 pub struct WeightStore {
     isa: Isa,
     listener: Option<LoadListener>,
-    models: Shelf<LoadedModel>,
-    encoders: Shelf<VisionEncoder>,
-    projectors: Shelf<Projector>,
+    slots: Rc<RefCell<BTreeMap<Key, Rc<Slot>>>>,
+    books: MemoryBooks,
 }
 
 impl WeightStore {
-    /// An empty store for weights packed for `isa`.
-    pub fn new(isa: Isa, listener: Option<LoadListener>) -> WeightStore {
-        let (models, encoders, projectors) = (Shelf::default(), Shelf::default(), Shelf::default());
-        WeightStore { isa, listener, models, encoders, projectors }
+    /// An empty store for weights packed for `isa`, which writes into `books` what is in memory.
+    pub(crate) fn new(isa: Isa, listener: Option<LoadListener>, books: MemoryBooks) -> WeightStore {
+        WeightStore { isa, listener, slots: Rc::default(), books }
     }
 
-    /// The model in `file`: loaded by a job of the asking node if nobody has loaded it yet. Whoever asks meanwhile
-    /// waits for that job; if it fails, the next one tries again.
-    pub async fn language(&self, file: &Path, jobs: &Jobs) -> Result<Arc<LoadedModel>, NodeError> {
-        self.get(&self.models, file, jobs, |gguf| Ok(LanguageShape::of_gguf(gguf)?.load()), load_language).await
+    /// The weights of `source`: those in memory, or else loaded by a job of the asking node. Whoever asks meanwhile waits
+    /// for that job; if it fails, the next one tries again.
+    pub(crate) async fn get<W: Weights>(&self, source: &WeightSource<W>, jobs: &Jobs) -> Result<Arc<W>, NodeError> {
+        let slot = self.slots.borrow_mut().entry(source.key.clone()).or_default().clone();
+        let _loading = slot.loading.lock().await;
+        if let Some(weights) = slot.weights().and_then(downcast) {
+            return Ok(weights);
+        }
+        let weights = Arc::new(source.load(self.isa, self.listener.clone(), jobs).await?);
+        let known: Weak<W> = Arc::downgrade(&weights);
+        *slot.weights.borrow_mut() = Some(known);
+        self.recount();
+        Ok(weights)
     }
 
-    /// The vision encoder of the mmproj file `file`, loaded as a language model is.
-    pub async fn encoder(&self, file: &Path, jobs: &Jobs) -> Result<Arc<VisionEncoder>, NodeError> {
-        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_encoder());
-        self.get(&self.encoders, file, jobs, cost, |order, gguf, lane| {
-            loading(order, |progress| Ok(VisionEncoder::load(&gguf, order.isa, lane, progress)?))
-        })
-        .await
+    /// Bytes of all weights that are in memory now; what several nodes hold is counted once.
+    pub fn bytes(&self) -> u64 {
+        let slots = self.slots.borrow();
+        slots.values().filter_map(|slot| slot.weights()).map(|weights| weights.bytes()).sum()
     }
 
-    /// The projector of the mmproj file `file`, loaded as a language model is.
-    pub async fn projector(&self, file: &Path, jobs: &Jobs) -> Result<Arc<Projector>, NodeError> {
-        let cost = |gguf: &Gguf| Ok(VisionShape::of_gguf(gguf)?.load_projector());
-        self.get(&self.projectors, file, jobs, cost, |order, gguf, lane| {
-            loading(order, |progress| Ok(Projector::load(&gguf, order.isa, lane, progress)?))
-        })
-        .await
+    /// Writes into the books what is in memory now.
+    pub(crate) fn recount(&self) {
+        self.books.weights_are(self.bytes());
     }
 
-    /// Bytes that all packed weights take.
-    pub fn packed_bytes(&self) -> u64 {
-        let language = self.models.bytes(|loaded| loaded.model.packed_bytes());
-        let encoders = self.encoders.bytes(|encoder| encoder.packed_bytes() as u64);
-        language + encoders + self.projectors.bytes(|projector| projector.packed_bytes() as u64)
+    /// The books that it writes.
+    pub(crate) fn books(&self) -> &MemoryBooks {
+        &self.books
     }
+}
 
-    async fn get<T: Send + Sync + 'static>(
-        &self,
-        shelf: &Shelf<T>,
-        file: &Path,
-        jobs: &Jobs,
-        cost: fn(&Gguf) -> Result<JobCost, LoadError>,
-        load: impl FnOnce(&Order, Arc<Gguf>, &Lane) -> Result<T, LoadError> + Send + 'static,
-    ) -> Result<Arc<T>, NodeError> {
-        let key = Key { file: file.to_owned(), layout: self.isa.name() };
-        let cell = shelf.0.borrow_mut().entry(key).or_default().clone();
-        let order = Order { file: file.to_owned(), isa: self.isa, listener: self.listener.clone() };
-        let load = || async {
-            let spec = |phase, cost| JobSpec { phase, tokens: 0, class: JobClass::Vision, cost, request: None };
-            // The header is read first, in a job of its own: it says what the load is going to cost.
-            let opened = jobs.run(spec(Phase::Prepare, JobCost::default()), move |_| {
-                let gguf = Arc::new(Gguf::open(&order.file)?);
-                let cost = cost(&gguf)?;
-                Ok::<_, LoadError>((order, gguf, cost))
-            });
-            let (order, gguf, cost) = opened.await?.value.map_err(NodeError::own)?;
-            let loaded = jobs.run(spec(Phase::Load, cost), move |lane| load(&order, gguf, lane)).await?;
-            Ok::<_, NodeError>(Arc::new(loaded.value.map_err(NodeError::own)?))
-        };
-        Ok(cell.get_or_try_init(load).await?.clone())
-    }
+fn downcast<W: Weights>(weights: Arc<dyn Weights>) -> Option<Arc<W>> {
+    let weights: Arc<dyn Any + Send + Sync> = weights;
+    weights.downcast().ok()
 }
 
 fn load_language(order: &Order, gguf: Arc<Gguf>, lane: &Lane) -> Result<LoadedModel, LoadError> {

@@ -30,7 +30,7 @@ mod tokenizer;
 pub mod vision;
 
 pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, Role};
-pub use conversation::{Conversation, ConversationError, ConversationOptions, OnFull, Shown, Turn};
+pub use conversation::{Conversation, ConversationError, ConversationOptions, History, OnFull, Reader, Shown, Turn};
 pub use gguf::{
     Array, ArrayIter, Gguf, GgufError, GgufProblem, GgufStream, GgufWriter, TensorInfo, TensorType, Value, ValueType,
     WriteValue,

@@ -2,11 +2,13 @@
 //!
 //! The squares of a picture come one by one; its rows go on in one packet, since a prompt takes a picture in at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_bricks::vision::{self, Arrangement, Projection, Square, TilePlan, VisionError};
+use nanomind_bricks::vision::{self, Arrangement, Projection, Square, TilePlan};
 use nanomind_graphs::{
     ElementType, FieldSpec, MemoryNeed, ModelWidth, NodeSpec, PlannedNode, PortSpec, PortType, Width,
 };
@@ -16,10 +18,13 @@ use nanomind_hal::{AcceleratorKind, JobClass, Phase};
 use super::row_cache::{self, RowCache};
 use super::vision_encoder::patches_of;
 use crate::error::NodeError;
+use crate::inputs::Firing;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
 use crate::packet::{Embeddings, Packet, Payload};
 use crate::request::{Request, RequestId};
+use crate::residence::{Residence, Stage};
+use crate::weights::WeightSource;
 
 /// Blocks of patches that a job takes at least.
 const FEWEST_BLOCKS: usize = 16;
@@ -69,29 +74,40 @@ impl Projector {
 impl Node for Projector {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let projector = context.weights().projector(&self.file, context.jobs()).await?;
-            let (rows, width) = (self.max_tokens.unwrap_or(projector.config().most_rows), projector.width());
-            let kept = row_cache::slots(context.plan(), rows, width)?;
-            let pool = context.slot_pool_with("tokens", rows, width, kept)?;
-            let mut cache = RowCache::new(kept);
-            let (mut work, mut picture) = (projector.projection(), None);
-            while let Some(firing) = context.next().await {
+            let residence = Residence::new(WeightSource::projector(&self.file));
+            residence.prepare(&context).await?;
+            let mut bench = Bench { fields: *self, residence, stage: None, memory: None, picture: None };
+            while let Some(firing) = bench.next(&mut context).await {
                 let Payload::Embeddings(square) = &firing.packet.payload else { continue };
                 let (square, request, last) = (square.clone(), firing.packet.request(), firing.packet.last);
                 drop(firing);
-                let turn =
-                    Turn { context: &context, pool: &pool, projector: &projector, file: &self.file, request, last };
-                (work, picture) = turn.take(work, picture, square, &mut cache).await?;
+                bench.take(Arrival { context: &context, request, square, last }).await?;
             }
             Ok(())
         })
     }
 }
 
+/// Where the node works.
+struct Bench {
+    fields: Projector,
+    residence: Residence<vision::Projector, Projection>,
+    /// The stage of the picture that is under way, for as long as its squares follow each other.
+    stage: Option<Stage<vision::Projector, Projection>>,
+    /// None before the first picture.
+    memory: Option<Memory>,
+    picture: Option<Underway>,
+}
+
+/// Where rows are written, and kept.
+struct Memory {
+    pool: SlotPool,
+    cache: RowCache,
+}
+
 /// A picture of which some squares have come.
 struct Underway {
     request: RequestId,
-    arrangement: Arc<Arrangement>,
     /// The square that comes next.
     next: usize,
     rows: Rows,
@@ -99,148 +115,180 @@ struct Underway {
 
 enum Rows {
     /// They are being made.
-    New(SlotWriter),
+    New { slot: SlotWriter, arrangement: Arc<Arrangement> },
     /// They were made before.
     Known(Embeddings),
 }
 
-/// One square on its way.
-struct Turn<'a> {
+/// A square that has come.
+struct Arrival<'a> {
     context: &'a NodeContext,
-    pool: &'a SlotPool,
-    projector: &'a Arc<vision::Projector>,
-    file: &'a Path,
     request: Request,
+    square: Embeddings,
     /// Whether nothing of the request comes after the square.
     last: bool,
 }
 
-impl Turn<'_> {
-    /// Projects a square, and sends the picture's rows after its last one; gives the memory back for the next square.
-    async fn take(
-        &self,
-        work: Projection,
-        picture: Option<Underway>,
-        square: Embeddings,
-        cache: &mut RowCache,
-    ) -> Result<(Projection, Option<Underway>), NodeError> {
+impl Arrival<'_> {
+    fn is_cancelled(&self) -> bool {
+        self.context.is_cancelled(self.request.epoch)
+    }
+}
+
+impl Bench {
+    /// The next square. A stage waits for none.
+    async fn next(&mut self, context: &mut NodeContext) -> Option<Firing> {
+        let mut next = pin!(context.next());
+        if let Poll::Ready(firing) = futures_util::poll!(&mut next) {
+            return firing;
+        }
+        self.stage = None;
+        next.await
+    }
+
+    /// Projects a square, and sends the picture's rows after its last one.
+    async fn take(&mut self, arrival: Arrival<'_>) -> Result<(), NodeError> {
         // Rows that say nothing of squares are those of a whole picture.
-        let (tile, plan) = square.layout.tile().unwrap_or((0, TilePlan::single(0, 0)));
-        let source = square.source;
-        let mut picture = match picture {
-            _ if tile == 0 => self.begin(plan, &square, cache).await,
-            Some(picture) if (picture.request, picture.next) == (self.request.id, tile) => picture,
+        let (tile, plan) = arrival.square.layout.tile().unwrap_or((0, TilePlan::single(0, 0)));
+        let picture = match self.picture.take() {
+            _ if tile == 0 => self.begin(&arrival, plan).await?,
+            Some(picture) if (picture.request, picture.next) == (arrival.request.id, tile) => Some(picture),
             _ => {
                 let problem = format!("square {} of a picture came without those before it", tile + 1);
-                self.context.refuse(self.request, problem).await?;
-                return Ok((work, None));
+                return arrival.context.refuse(arrival.request, problem).await;
             }
         };
-        let (work, projected) = match picture.rows {
-            Rows::Known(rows) => (work, Ok(Some(Rows::Known(rows)))),
-            Rows::New(slot) => self.project(work, &picture.arrangement, tile, square, slot).await?,
+        let Some(Underway { rows, request, .. }) = picture else { return Ok(()) };
+        let rows = match rows {
+            Rows::New { slot, arrangement } => match self.project(&arrival, slot, &arrangement, tile).await? {
+                Some(slot) => Rows::New { slot, arrangement },
+                None => return Ok(()),
+            },
+            known => known,
         };
-        match projected {
-            Ok(Some(rows)) if tile + 1 == plan.count() => {
-                self.finish(rows, &picture.arrangement, source, cache).await?;
-                return Ok((work, None));
-            }
-            Ok(Some(rows)) => picture = Underway { rows, next: tile + 1, ..picture },
-            Ok(None) => return Ok((work, None)),
-            Err(error) => {
-                self.context.refuse(self.request, error).await?;
-                return Ok((work, None));
-            }
+        if tile + 1 == plan.count() {
+            return self.finish(rows, arrival).await;
         }
-        Ok((work, Some(picture)))
+        self.picture = Some(Underway { request, next: tile + 1, rows });
+        Ok(())
     }
 
-    /// A picture whose first square has come: its rows from the cache, or a slot for them.
-    async fn begin(&self, plan: TilePlan, square: &Embeddings, cache: &mut RowCache) -> Underway {
-        let known = square.source.and_then(|source| cache.recall(self.context, self.request.id, source));
-        let rows = match known.and_then(|mut rows| rows.pop()) {
-            Some(rows) => Rows::Known(rows),
-            None => Rows::New(self.pool.acquire().await),
+    /// A picture whose first square has come: its rows from the cache, or a slot for them; nothing where its request is
+    /// cancelled. What was seen before takes no weights.
+    async fn begin(&mut self, arrival: &Arrival<'_>, plan: TilePlan) -> Result<Option<Underway>, NodeError> {
+        let (context, request) = (arrival.context, arrival.request.id);
+        let cache = self.memory.as_mut().map(|memory| &mut memory.cache);
+        let known = cache.zip(arrival.square.source).and_then(|(cache, source)| cache.recall(context, request, source));
+        if let Some(rows) = known.and_then(|mut rows| rows.pop()) {
+            return Ok(Some(Underway { request, next: 0, rows: Rows::Known(rows) }));
+        }
+        let Some(projector) = self.weights(arrival).await? else { return Ok(None) };
+        let memory = match &mut self.memory {
+            Some(memory) => memory,
+            none => none.insert(Memory::of(context, &projector, self.fields.max_tokens)?),
         };
-        let arrangement = Arc::new(self.projector.arrange(plan));
-        Underway { request: self.request.id, arrangement, next: 0, rows }
+        let (slot, arrangement) = (context.lend_turn_for(memory.pool.acquire()).await, projector.arrange(plan));
+        let rows = Rows::New { slot, arrangement: Arc::new(arrangement) };
+        Ok(Some(Underway { request, next: 0, rows }))
     }
 
-    /// Projects a square into the picture's slot, some blocks a job; nothing where the request is cancelled.
+    /// The weights of the stage under way, or of a new one; nothing where the request is cancelled.
+    async fn weights(&mut self, arrival: &Arrival<'_>) -> Result<Option<Arc<vision::Projector>>, NodeError> {
+        if self.stage.is_none() {
+            self.stage = self.residence.enter_for(arrival.context, arrival.request).await?;
+        }
+        Ok(self.stage.as_ref().map(|stage| stage.weights().clone()))
+    }
+
+    /// Projects a square into the picture's slot, some blocks a job; nothing where the request is cancelled or refused.
     async fn project(
-        &self,
-        mut work: Projection,
+        &mut self,
+        arrival: &Arrival<'_>,
+        mut slot: SlotWriter,
         arrangement: &Arc<Arrangement>,
         tile: usize,
-        square: Embeddings,
-        mut slot: SlotWriter,
-    ) -> Result<(Projection, Result<Option<Rows>, VisionError>), NodeError> {
-        let total = self.projector.config().blocks();
-        let (mut patches, mut done) = (square.rows, 0);
-        while done < total {
-            if self.context.is_cancelled(self.request.epoch) {
-                return Ok((work, Ok(None)));
-            }
-            let blocks = done..total.min(done + self.blocks(total));
+    ) -> Result<Option<SlotWriter>, NodeError> {
+        let Some(projector) = self.weights(arrival).await? else { return Ok(None) };
+        let built = self.stage.as_ref().and_then(Stage::take);
+        let mut work = built.unwrap_or_else(|| projector.projection());
+        let (total, mut patches, mut done) = (projector.config().blocks(), arrival.square.rows.clone(), 0);
+        let mut refused = None;
+        while done < total && refused.is_none() && !arrival.is_cancelled() {
+            let blocks = done..total.min(done + blocks_of_a_job(arrival.context, &projector));
             done = blocks.end;
             let spec = JobSpec {
                 phase: Phase::Project,
                 tokens: u32::try_from(blocks.len()).unwrap_or(u32::MAX),
                 class: JobClass::Vision,
-                cost: self.projector.cost(blocks.len()),
-                request: Some(self.request.id),
+                cost: projector.cost(blocks.len()),
+                request: Some(arrival.request.id),
             };
-            let (projector, arrangement) = (self.projector.clone(), arrangement.clone());
-            let projected = self.context.jobs().run(spec, move |lane| {
+            let (projector, arrangement) = (projector.clone(), arrangement.clone());
+            let projected = arrival.context.jobs().run(spec, move |lane| {
                 let square = Square { arrangement: &arrangement, tile, patches: patches.rows_f32() };
                 let projected = projector.project(lane, &mut work, square, blocks, &mut slot);
-                (work, patches, slot, projected)
+                (work, patches, slot, projected.err())
             });
-            let projected_well;
-            (work, patches, slot, projected_well) = projected.await?.value;
-            if let Err(error) = projected_well {
-                return Ok((work, Err(error)));
-            }
+            (work, patches, slot, refused) = projected.await?.value;
         }
-        Ok((work, Ok(Some(Rows::New(slot)))))
+        if let Some(stage) = &self.stage {
+            stage.put(work);
+        }
+        if let Some(error) = refused {
+            self.stage = None;
+            arrival.context.refuse(arrival.request, error).await?;
+            return Ok(None);
+        }
+        Ok((done == total).then_some(slot))
     }
 
     /// Publishes the rows of a whole picture and sends them, unless nobody wants them any more.
-    async fn finish(
-        &self,
-        rows: Rows,
-        arrangement: &Arrangement,
-        source: Option<vision::PictureDigest>,
-        cache: &mut RowCache,
-    ) -> Result<(), NodeError> {
+    async fn finish(&mut self, rows: Rows, arrival: Arrival<'_>) -> Result<(), NodeError> {
+        let (context, source) = (arrival.context, arrival.square.source);
         let rows = match rows {
             Rows::Known(rows) => rows,
-            Rows::New(slot) => {
-                let made = source.map(|source| source.through(&self.file.to_string_lossy()));
+            Rows::New { slot, arrangement } => {
+                let made = source.map(|source| source.through(&self.fields.file.to_string_lossy()));
                 let (rows, layout) = (slot.publish(arrangement.rows()), arrangement.layout().clone());
                 let rows = Embeddings { rows, source: made, layout };
-                if let Some(source) = source {
-                    cache.keep(self.context, source, std::slice::from_ref(&rows));
+                if let Some((source, memory)) = source.zip(self.memory.as_mut()) {
+                    memory.cache.keep(context, source, std::slice::from_ref(&rows));
                 }
                 rows
             }
         };
-        if self.context.is_cancelled(self.request.epoch) {
+        // What is handed on needs no weights.
+        self.stage = None;
+        if arrival.is_cancelled() {
             return Ok(());
         }
-        self.context.send("tokens", Packet { last: self.last, ..Packet::embeddings(self.request, rows) }).await
+        context.send("tokens", Packet { last: arrival.last, ..Packet::embeddings(arrival.request, rows) }).await
     }
+}
 
-    /// How many blocks are predicted to fit the time of a job.
-    fn blocks(&self, total: usize) -> usize {
-        let mut blocks = total;
-        let fits = |blocks: usize| {
-            let time = self.context.jobs().predict(Phase::Project, self.projector.cost(blocks));
-            time.is_none_or(|time| time <= JOB_TIME)
-        };
-        while blocks > FEWEST_BLOCKS && !fits(blocks) {
-            blocks = blocks.div_ceil(2);
-        }
-        blocks
+impl Memory {
+    /// As large as the projector needs it.
+    fn of(
+        context: &NodeContext,
+        projector: &vision::Projector,
+        max_tokens: Option<usize>,
+    ) -> Result<Memory, NodeError> {
+        let (rows, width) = (max_tokens.unwrap_or(projector.config().most_rows), projector.width());
+        let kept = row_cache::slots(context.plan(), rows, width)?;
+        let pool = context.slot_pool_with("tokens", rows, width, kept)?;
+        Ok(Memory { pool, cache: RowCache::new(kept) })
     }
+}
+
+/// How many blocks are predicted to fit the time of a job.
+fn blocks_of_a_job(context: &NodeContext, projector: &vision::Projector) -> usize {
+    let fits = |blocks: usize| {
+        let time = context.jobs().predict(Phase::Project, projector.cost(blocks));
+        time.is_none_or(|time| time <= JOB_TIME)
+    };
+    let mut blocks = projector.config().blocks();
+    while blocks > FEWEST_BLOCKS && !fits(blocks) {
+        blocks = blocks.div_ceil(2);
+    }
+    blocks
 }

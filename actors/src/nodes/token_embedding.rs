@@ -15,7 +15,9 @@ use crate::inputs::Firing;
 use crate::jobs::JobSpec;
 use crate::node::{Node, NodeContext};
 use crate::packet::{Embeddings, Packet, Payload};
-use crate::weights::LoadedModel;
+use crate::request::Request;
+use crate::residence::Residence;
+use crate::weights::{LoadedModel, WeightSource};
 
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::brick("TokenEmbedding", "Looks up the embedding rows of a text's tokens in a language model's table.")
@@ -59,11 +61,26 @@ impl TokenEmbedding {
         Ok(TokenEmbedding { file: plan.model("model")?.path.clone(), max_tokens, texts: WholeText::default() })
     }
 
-    /// The tokens that a firing completes, if it completes any.
-    fn tokens(&mut self, firing: &Firing, loaded: &LoadedModel) -> Option<Vec<TokenId>> {
+    /// What a firing completes, if it completes anything.
+    fn take(&mut self, firing: &Firing) -> Option<Said> {
         match &firing.packet.payload {
-            Payload::Tokens(tokens) => Some(tokens.to_vec()),
-            _ => self.texts.push(&firing.packet).map(|text| loaded.tokenizer.encode_first(&text, Special::Plain)),
+            Payload::Tokens(tokens) => Some(Said::Tokens(tokens.to_vec())),
+            _ => self.texts.push(&firing.packet).map(Said::Text),
+        }
+    }
+}
+
+/// What is to be embedded.
+enum Said {
+    Text(String),
+    Tokens(Vec<TokenId>),
+}
+
+impl Said {
+    fn tokens(self, loaded: &LoadedModel) -> Vec<TokenId> {
+        match self {
+            Said::Tokens(tokens) => tokens,
+            Said::Text(text) => loaded.tokenizer.encode_first(&text, Special::Plain),
         }
     }
 }
@@ -71,44 +88,58 @@ impl TokenEmbedding {
 impl Node for TokenEmbedding {
     fn run(mut self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let loaded = context.weights().language(&self.file, context.jobs()).await?;
-            let width = loaded.model.config().width;
-            let pool = context.slot_pool("embeddings", self.max_tokens, width)?;
+            let residence: Residence<LoadedModel> = Residence::new(WeightSource::language(&self.file));
+            residence.prepare(&context).await?;
             while let Some(firing) = context.next().await {
-                let request = firing.packet.request();
-                let Some(tokens) = self.tokens(&firing, &loaded) else { continue };
-                if tokens.is_empty() || tokens.len() > self.max_tokens {
-                    let (found, most) = (tokens.len(), self.max_tokens);
-                    let cause = format!("expected 1 to {most} tokens (field max_tokens), found {found}");
-                    context.refuse(request, cause).await?;
-                    continue;
-                }
-                let count = tokens.len();
-                let spec = JobSpec {
-                    phase: Phase::Embed,
-                    tokens: u32::try_from(count).unwrap_or(u32::MAX),
-                    class: JobClass::Prefill,
-                    cost: JobCost { flops: (count * width) as u64, bytes: (count * width * 4) as u64 },
-                    request: Some(request.id),
-                };
-                let (model, mut slot): (_, SlotWriter) = (loaded.model.clone(), pool.acquire().await);
-                let written = context.jobs().run(spec, move |_| {
-                    let rows = &mut slot.rows_mut_f32()[..count * width];
-                    model.embed(&tokens, rows).map(|()| slot)
-                });
-                let slot = written.await?.value;
-                if context.is_cancelled(request.epoch) {
-                    continue;
-                }
-                match slot {
-                    Ok(slot) => {
-                        let rows = Embeddings::whole(slot.publish(count), None);
-                        context.send("embeddings", Packet::embeddings(request, rows)).await?;
-                    }
-                    Err(error) => context.refuse(request, error).await?,
+                let (said, request) = (self.take(&firing), firing.packet.request());
+                drop(firing);
+                let Some(said) = said else { continue };
+                if let Some(stage) = residence.enter_for(&context, request).await? {
+                    let tokens = said.tokens(stage.weights());
+                    embed(&context, stage.weights(), self.max_tokens, request, tokens).await?;
                 }
             }
             Ok(())
         })
+    }
+}
+
+/// Writes the rows of `tokens` into a slot and sends them.
+async fn embed(
+    context: &NodeContext,
+    loaded: &LoadedModel,
+    most: usize,
+    request: Request,
+    tokens: Vec<TokenId>,
+) -> Result<(), NodeError> {
+    if tokens.is_empty() || tokens.len() > most {
+        let found = tokens.len();
+        return context.refuse(request, format!("expected 1 to {most} tokens (field max_tokens), found {found}")).await;
+    }
+    let (count, width) = (tokens.len(), loaded.model.config().width);
+    let spec = JobSpec {
+        phase: Phase::Embed,
+        tokens: u32::try_from(count).unwrap_or(u32::MAX),
+        class: JobClass::Prefill,
+        cost: JobCost { flops: (count * width) as u64, bytes: (count * width * 4) as u64 },
+        request: Some(request.id),
+    };
+    let pool = context.slot_pool("embeddings", most, width)?;
+    let mut slot: SlotWriter = context.lend_turn_for(pool.acquire()).await;
+    let model = loaded.model.clone();
+    let written = context.jobs().run(spec, move |_| {
+        let rows = &mut slot.rows_mut_f32()[..count * width];
+        model.embed(&tokens, rows).map(|()| slot)
+    });
+    let slot = written.await?.value;
+    if context.is_cancelled(request.epoch) {
+        return Ok(());
+    }
+    match slot {
+        Ok(slot) => {
+            let rows = Embeddings::whole(slot.publish(count), None);
+            context.send("embeddings", Packet::embeddings(request, rows)).await
+        }
+        Err(error) => context.refuse(request, error).await,
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_bricks::vision::{Encoding, Picture, PictureDigest, Preparation, RowLayout, VisionError};
+use nanomind_bricks::vision::{self, Encoding, Picture, PictureDigest, Preparation, RowLayout, VisionError};
 use nanomind_graphs::{
     ElementType, FieldSpec, MemoryNeed, ModelWidth, NodeSpec, PlannedNode, PortSpec, PortType, Width,
 };
@@ -21,6 +21,8 @@ use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
 use crate::packet::{Embeddings, Packet, Payload};
 use crate::request::Request;
+use crate::residence::Residence;
+use crate::weights::WeightSource;
 
 pub(super) fn spec() -> NodeSpec {
     NodeSpec::brick(
@@ -58,31 +60,56 @@ impl VisionEncoder {
 impl Node for VisionEncoder {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let encoder = context.weights().encoder(&self.file, context.jobs()).await?;
-            let (patches, width) = (encoder.config().patches(), encoder.config().width);
-            let kept = row_cache::slots(context.plan(), patches, width)?;
-            let pool = context.slot_pool_with("patches", patches, width, kept)?;
-            let mut cache = RowCache::new(kept);
-            let mut encoding = Encoding::new(encoder).map_err(NodeError::own)?;
+            let residence = Residence::new(WeightSource::encoder(&self.file));
+            residence.prepare(&context).await?;
+            let mut rows = None;
             while let Some(firing) = context.next().await {
                 let Payload::Image(picture) = &firing.packet.payload else { continue };
                 let (picture, request, last) = (picture.clone(), firing.packet.request(), firing.packet.last);
                 drop(firing);
-                let look = Look { context: &context, pool: &pool, request, last };
-                match cache.recall(&context, request.id, picture.digest()) {
-                    Some(squares) => look.send_all(squares).await?,
-                    None => encoding = look.take(encoding, picture, &mut cache).await?,
+                let look = Look { context: &context, request, last };
+                // What was seen before takes no weights.
+                let known =
+                    rows.as_mut().and_then(|rows: &mut Rows| rows.cache.recall(&context, request.id, picture.digest()));
+                if let Some(squares) = known {
+                    look.send_all(squares).await?;
+                    continue;
                 }
+                let Some(stage) = residence.enter_for(&context, request).await? else { continue };
+                let rows = match &mut rows {
+                    Some(rows) => rows,
+                    none => none.insert(Rows::of(&context, stage.weights())?),
+                };
+                let encoding = match stage.take() {
+                    Some(encoding) => encoding,
+                    None => Encoding::new(stage.weights().clone()).map_err(NodeError::own)?,
+                };
+                stage.put(look.take(encoding, picture, rows).await?);
             }
             Ok(())
         })
     }
 }
 
+/// Where rows are written, and kept.
+struct Rows {
+    pool: SlotPool,
+    cache: RowCache,
+}
+
+impl Rows {
+    /// As large as the encoder needs them.
+    fn of(context: &NodeContext, encoder: &vision::VisionEncoder) -> Result<Rows, NodeError> {
+        let (patches, width) = (encoder.config().patches(), encoder.config().width);
+        let kept = row_cache::slots(context.plan(), patches, width)?;
+        let pool = context.slot_pool_with("patches", patches, width, kept)?;
+        Ok(Rows { pool, cache: RowCache::new(kept) })
+    }
+}
+
 /// One picture on its way.
 struct Look<'a> {
     context: &'a NodeContext,
-    pool: &'a SlotPool,
     request: Request,
     /// Whether nothing of the request comes after the picture.
     last: bool,
@@ -96,22 +123,17 @@ struct Work {
 
 impl Look<'_> {
     /// Encodes the squares of `picture` and sends each when it is done; gives the memory back for the next picture.
-    async fn take(
-        &self,
-        encoding: Encoding,
-        picture: Arc<Picture>,
-        cache: &mut RowCache,
-    ) -> Result<Encoding, NodeError> {
+    async fn take(&self, encoding: Encoding, picture: Arc<Picture>, rows: &mut Rows) -> Result<Encoding, NodeError> {
         let digest = picture.digest();
         let source = digest.through(encoding.encoder().file());
         let preparation = encoding.encoder().config().preprocess().prepare(picture);
         let tiles = preparation.plan().count();
-        let is_kept = cache.reserve(self.context, tiles);
+        let is_kept = rows.cache.reserve(self.context, tiles);
         let mut squares = Vec::new();
         let mut work = self.prepare(Work { encoding, preparation }).await?;
         for tile in 0..tiles {
             let encoded;
-            (work, encoded) = self.encode(work, tile, source).await?;
+            (work, encoded) = self.encode(work, tile, source, &rows.pool).await?;
             match encoded {
                 Ok(Some(square)) => {
                     squares.extend(is_kept.then(|| square.clone()));
@@ -124,7 +146,7 @@ impl Look<'_> {
                 }
             }
         }
-        cache.keep(self.context, digest, &squares);
+        rows.cache.keep(self.context, digest, &squares);
         Ok(work.encoding)
     }
 
@@ -148,6 +170,7 @@ impl Look<'_> {
         mut work: Work,
         tile: usize,
         source: PictureDigest,
+        pool: &SlotPool,
     ) -> Result<(Work, Result<Option<Embeddings>, VisionError>), NodeError> {
         if self.is_cancelled() {
             return Ok((work, Ok(None)));
@@ -175,7 +198,7 @@ impl Look<'_> {
             });
             work = advanced.await?.value;
         }
-        self.publish(work, tile, source).await
+        self.publish(work, tile, source, pool).await
     }
 
     /// Writes the patch embeddings into a slot once one is free.
@@ -184,8 +207,9 @@ impl Look<'_> {
         work: Work,
         tile: usize,
         source: PictureDigest,
+        pool: &SlotPool,
     ) -> Result<(Work, Result<Option<Embeddings>, VisionError>), NodeError> {
-        let slot = self.pool.acquire().await;
+        let slot = self.context.lend_turn_for(pool.acquire()).await;
         if self.is_cancelled() {
             return Ok((work, Ok(None)));
         }

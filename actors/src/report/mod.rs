@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::EdgeCounts;
 use crate::governor::DecisionRecord;
+use crate::memory::Resident;
 use crate::request::RequestCounts;
 
 /// How a run ended.
@@ -215,8 +216,14 @@ impl PoolReport {
 /// What a run took of the machine's memory, in bytes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MemoryReport {
-    /// Packed weights of all models; what nodes share is counted once.
+    /// The most packed weights that were in memory at once; what nodes share is counted once.
     pub weights: u64,
+    /// What was in memory right after the stages that bricks did in turn; nothing where none did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub between_stages: Option<Resident>,
+    /// What was in memory as the run began to stand by; nothing where it never did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_standby: Option<Resident>,
     /// Positions of KV caches that were written at most, of all language nodes together.
     pub kv_cache: u64,
     /// Slots of all pools.

@@ -8,7 +8,7 @@ use nanomind_bricks::language::{FinishReason, Generation, Step};
 use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};
 
 use super::asks::Ask;
-use super::mind::Mind;
+use super::mind::{Mind, MindStage, reader};
 use super::piece;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
@@ -50,18 +50,25 @@ impl<'a> Answer<'a> {
     }
 
     /// Answers what is asked. A question that cannot be answered is refused; an error is one of the node.
-    pub(super) async fn give(mut self, mind: &mut Option<Mind>, ask: Ask) -> Result<(), NodeError> {
+    pub(super) async fn give(mut self, mind: &mut Option<Mind>, stage: &MindStage, ask: Ask) -> Result<(), NodeError> {
+        let mut reading = match reader(stage) {
+            Ok(reader) => reader,
+            Err(error) => return self.context.refuse(self.request, error).await,
+        };
         let Some(mut asking) = mind.take() else { return Ok(()) };
         let Ask { question, pictures, .. } = ask;
         let asked = self.context.jobs().run(self.spec(Phase::Prefill, 0, JobCost::default()), move |_| {
-            let generation = asking.ask(&question, pictures);
-            (asking, generation)
+            let generation = asking.ask(&mut reading, &question, pictures);
+            (asking, reading, generation)
         });
-        let (kept, generation) = asked.await?.value;
+        let (kept, mut reader, generation) = asked.await?.value;
         let kept = mind.insert(kept);
         let generation = match generation {
             Ok(generation) => generation,
-            Err(error) => return self.context.refuse(self.request, error).await,
+            Err(error) => {
+                stage.put(reader);
+                return self.context.refuse(self.request, error).await;
+            }
         };
         let generation = self.prefill(generation).await?;
         let (generation, finish) = self.decode(generation).await?;
@@ -71,7 +78,8 @@ impl<'a> Answer<'a> {
             None if self.sent.is_empty() => Shown::Nothing,
             None => Shown::Part(self.sent),
         };
-        kept.settle(generation, shown);
+        kept.settle(&mut reader, generation, shown);
+        stage.put(reader);
         Ok(())
     }
 

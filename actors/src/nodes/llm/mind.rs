@@ -1,12 +1,11 @@
-//! The state behind an `Llm` between two answers: its conversation.
-
-use std::sync::Arc;
+//! The state behind an `Llm` between two answers: what was said. It stays when the weights go.
 
 use nanomind_bricks::language::Generation;
 use nanomind_bricks::vision::Embeddings;
-use nanomind_bricks::{Conversation, ConversationError, Shown};
+use nanomind_bricks::{ConversationError, History, Reader, Shown};
 
 use super::fields::LlmSettings;
+use crate::residence::Stage;
 use crate::weights::LoadedModel;
 
 /// Why a question cannot be answered; the node goes on with the next one.
@@ -18,38 +17,51 @@ pub(super) enum AskError {
     NoTemplate(String),
 }
 
+/// A stage of an `Llm`: with the weights goes the reader, and with it the cache of keys and values.
+pub(super) type MindStage = Stage<LoadedModel, Reader>;
+
 /// Goes into a job whole and comes back with its result.
+///
+/// The slots of pictures that turns show stay with them. To let them go, encoder and projector would have to be loaded
+/// again for each further question about a picture; and their memory is the pool's, which is made once and is not given
+/// back with a slot.
 pub(super) struct Mind {
     settings: LlmSettings,
-    /// None for a model without a chat template, with the reason.
-    conversation: Result<Conversation, String>,
+    history: History,
 }
 
 impl Mind {
-    pub(super) fn new(loaded: Arc<LoadedModel>, settings: LlmSettings) -> Mind {
-        let conversation = match &loaded.template {
-            Ok(template) => {
-                let (model, tokenizer) = (loaded.model.clone(), loaded.tokenizer.clone());
-                Ok(Conversation::new(model, tokenizer, Arc::clone(template), settings.conversation.clone()))
-            }
-            Err(reason) => Err(reason.to_string()),
-        };
-        Mind { settings, conversation }
+    pub(super) fn new(settings: LlmSettings) -> Mind {
+        let history = History::new(settings.conversation.clone());
+        Mind { settings, history }
     }
 
     /// The question as a generation that has read nothing yet.
-    pub(super) fn ask(&mut self, question: &str, pictures: Vec<Embeddings>) -> Result<Generation, AskError> {
-        let conversation = self.conversation.as_mut().map_err(|reason| AskError::NoTemplate(reason.clone()))?;
-        Ok(conversation.ask(question, pictures, &self.settings.generation)?)
+    pub(super) fn ask(
+        &mut self,
+        reader: &mut Reader,
+        question: &str,
+        pictures: Vec<Embeddings>,
+    ) -> Result<Generation, ConversationError> {
+        self.history.ask(reader, question, pictures, &self.settings.generation)
     }
 
-    /// Takes the sequence back; `shown` is what of the answer was sent.
-    pub(super) fn settle(&mut self, generation: Generation, shown: Shown) {
-        let Ok(conversation) = &mut self.conversation else { return };
-        conversation.settle(generation, shown);
+    /// Gives the reader its cache back; `shown` is what of the answer was sent.
+    pub(super) fn settle(&mut self, reader: &mut Reader, generation: Generation, shown: Shown) {
+        self.history.settle(reader, generation, shown);
         if !self.settings.history {
             // The next prompt still begins with what the cache holds; slots of pictures go back now.
-            conversation.clear();
+            self.history.clear();
         }
     }
+}
+
+/// The reader that has been at work since the weights were loaded, or else a fresh one.
+pub(super) fn reader(stage: &MindStage) -> Result<Reader, AskError> {
+    if let Some(reader) = stage.take() {
+        return Ok(reader);
+    }
+    let LoadedModel { model, tokenizer, template } = &**stage.weights();
+    let template = template.as_ref().map_err(|reason| AskError::NoTemplate(reason.to_string()))?;
+    Ok(Reader::new(model.clone(), tokenizer.clone(), template.clone()))
 }

@@ -15,6 +15,8 @@ use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
 use crate::packet::Packet;
 use crate::request::{Request, RequestEnd};
+use crate::residence::Residence;
+use crate::weights::WeightSource;
 use answer::Answer;
 use asks::{Asked, Asks};
 use fields::LlmFields;
@@ -118,11 +120,12 @@ impl Llm {
 impl Node for Llm {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let loaded = context.weights().language(&self.file, context.jobs()).await?;
+            let residence = Residence::new(WeightSource::language(&self.file));
+            residence.prepare(&context).await?;
             let most = self.fields.pictures();
             let mut asks = Asks::new(most);
             // Out of sight while a job has it.
-            let mut mind = Some(Mind::new(loaded, self.fields.resolve(context.clock())));
+            let mut mind = Some(Mind::new(self.fields.resolve(context.clock())));
             while let Some(firing) = context.next().await {
                 let (asked, request) = (asks.take(&firing), firing.packet.request());
                 drop(firing);
@@ -136,7 +139,10 @@ impl Node for Llm {
                     }
                     Asked::Whole(ask) => {
                         let latched = ask.latched;
-                        Answer::new(&context, ask.request).give(&mut mind, *ask).await?;
+                        let answer = Answer::new(&context, ask.request);
+                        if let Some(stage) = residence.enter_for(&context, ask.request).await? {
+                            answer.give(&mut mind, &stage, *ask).await?;
+                        }
                         if let Some(latched) = latched {
                             // Whoever asked has an answer, and the next one with each further picture.
                             context.requests().settle(latched, RequestEnd::Answered);

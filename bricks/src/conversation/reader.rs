@@ -1,0 +1,57 @@
+//! Whoever reads a conversation: a model with what belongs to it, and what its cache still holds.
+
+use std::sync::Arc;
+
+use super::error::ConversationError;
+use crate::chat::ChatTemplate;
+use crate::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence};
+use crate::tokenizer::Tokenizer;
+
+/// A model that reads conversations. Without its cache it reads a whole conversation again, to the same answer.
+pub struct Reader {
+    model: Arc<LanguageModel>,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) template: Arc<ChatTemplate>,
+    /// `None` before the first question, while a generation has it, and after one was lost.
+    sequence: Option<Sequence>,
+}
+
+impl Reader {
+    /// A reader that has read nothing.
+    pub fn new(model: Arc<LanguageModel>, tokenizer: Arc<Tokenizer>, template: Arc<ChatTemplate>) -> Reader {
+        Reader { model, tokenizer, template, sequence: None }
+    }
+
+    /// Reads `prompt` from where the cache differs from it, at least its last position.
+    pub(super) fn read(
+        &mut self,
+        prompt: Vec<PromptPart>,
+        context: usize,
+        chunk: usize,
+        options: &GenerationOptions,
+    ) -> Result<Generation, ConversationError> {
+        let mut sequence = match self.sequence.take() {
+            Some(sequence) => sequence,
+            None => Sequence::with_chunk(&self.model, context, chunk)?,
+        };
+        let segments: Vec<Segment<'_>> = prompt.iter().map(PromptPart::as_segment).collect();
+        let reused = sequence.common_prefix(&segments).min(positions(&prompt).saturating_sub(1));
+        sequence.truncate(reused);
+        let rest = PromptPart::skip(prompt, reused);
+        Generation::new(self.model.clone(), self.tokenizer.clone(), sequence, rest, options).map_err(|refused| {
+            let (error, sequence) = *refused;
+            self.sequence = Some(sequence);
+            error.into()
+        })
+    }
+
+    /// Takes the cache back from a generation, at whatever point it is.
+    pub(super) fn take_back(&mut self, generation: Generation) {
+        self.sequence = Some(generation.into_sequence());
+    }
+}
+
+/// Positions that a prompt takes.
+pub(super) fn positions(prompt: &[PromptPart]) -> usize {
+    prompt.iter().map(|part| part.as_segment().len()).sum()
+}
