@@ -103,6 +103,11 @@ impl DutyBoard {
         *self.posted.borrow()
     }
 
+    /// What is posted, and every change of it.
+    pub(crate) fn watch(&self) -> watch::Receiver<Duty> {
+        self.posted.subscribe()
+    }
+
     /// Waits until another duty is posted than this one.
     pub async fn changed_from(&self, duty: Duty) -> Duty {
         let mut posted = self.posted.subscribe();

@@ -31,6 +31,38 @@ pub struct Request {
     pub epoch: Epoch,
 }
 
+/// Who wants a request answered.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody who waits for it: a person's question, or one that a graph asks from time to time.
+    #[default]
+    Asked,
+    /// Nobody in particular: a picture of a stream.
+    Stream,
+}
+
+/// The requests that have not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct OpenRequests {
+    /// All of them.
+    pub(crate) all: usize,
+    /// Those that somebody waits for.
+    pub(crate) asked: usize,
+}
+
+impl OpenRequests {
+    fn begin(&mut self, origin: Origin) {
+        self.all += 1;
+        self.asked += usize::from(origin == Origin::Asked);
+    }
+
+    fn end(&mut self, origin: Origin) {
+        self.all -= 1;
+        self.asked -= usize::from(origin == Origin::Asked);
+    }
+}
+
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "request {}", self.0)
@@ -112,6 +144,7 @@ pub struct RequestCounts {
 #[derive(Debug)]
 struct Open {
     epoch: Epoch,
+    origin: Origin,
     minted: Timestamp,
     first_output: Option<Timestamp>,
 }
@@ -144,6 +177,7 @@ struct Shared {
     changed: watch::Sender<u64>,
     /// How often a request came when none was open.
     opened: watch::Sender<u64>,
+    open: watch::Sender<OpenRequests>,
 }
 
 impl Requests {
@@ -158,13 +192,19 @@ impl Requests {
                 ledger: Mutex::default(),
                 changed,
                 opened,
+                open: watch::Sender::default(),
             }),
         }
     }
 
-    /// A new request in an epoch of its own.
+    /// A new request of somebody who waits for the answer, in an epoch of its own.
     pub fn mint(&self) -> Request {
-        self.mint_in(self.new_epoch())
+        self.mint_for(Origin::Asked)
+    }
+
+    /// A new request in an epoch of its own.
+    pub fn mint_for(&self, origin: Origin) -> Request {
+        self.open(self.new_epoch(), origin)
     }
 
     /// A new epoch, for requests that are cancelled together.
@@ -172,8 +212,12 @@ impl Requests {
         Epoch(self.shared.next_epoch.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A new request in an epoch that already exists.
+    /// A new request of somebody who waits for the answer, in an epoch that already exists.
     pub fn mint_in(&self, epoch: Epoch) -> Request {
+        self.open(epoch, Origin::Asked)
+    }
+
+    fn open(&self, epoch: Epoch, origin: Origin) -> Request {
         let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
         let minted = self.shared.clock.now();
         let mut ledger = self.shared.ledger.lock();
@@ -182,12 +226,24 @@ impl Requests {
         if let Some(since) = ledger.idle_since.take() {
             ledger.gaps.add(minted.since(since));
         }
-        ledger.open.insert(id, Open { epoch, minted, first_output: None });
+        ledger.open.insert(id, Open { epoch, origin, minted, first_output: None });
+        // Under the lock, so that no end is counted before its beginning.
+        self.shared.open.send_modify(|open| open.begin(origin));
         drop(ledger);
         if first {
             self.shared.opened.send_modify(|times| *times += 1);
         }
         Request { id, epoch }
+    }
+
+    /// What a request was minted for; `None` when it has ended.
+    pub fn origin(&self, id: RequestId) -> Option<Origin> {
+        self.shared.ledger.lock().open.get(&id).map(|open| open.origin)
+    }
+
+    /// The requests that have not ended, and every change of them.
+    pub(crate) fn watch(&self) -> watch::Receiver<OpenRequests> {
+        self.shared.open.subscribe()
     }
 
     /// A sink shows the first part of the answer: the time to first output is taken here.
@@ -205,9 +261,7 @@ impl Requests {
     /// The request has ended; only the first end counts.
     pub fn settle(&self, id: RequestId, end: RequestEnd) {
         let mut ledger = self.shared.ledger.lock();
-        if ledger.open.remove(&id).is_none() {
-            return;
-        }
+        let Some(Open { origin, .. }) = ledger.open.remove(&id) else { return };
         match end {
             RequestEnd::Answered => ledger.counts.answered += 1,
             RequestEnd::Failed => ledger.counts.failed += 1,
@@ -217,6 +271,7 @@ impl Requests {
         if ledger.open.is_empty() {
             ledger.idle_since = Some(self.shared.clock.now());
         }
+        self.shared.open.send_modify(|open| open.end(origin));
         drop(ledger);
         self.shared.changed.send_modify(|generation| *generation += 1);
     }
@@ -264,7 +319,7 @@ impl Requests {
     }
 
     /// How many requests have not ended.
-    pub fn open(&self) -> usize {
+    pub fn open_count(&self) -> usize {
         self.shared.ledger.lock().open.len()
     }
 
@@ -299,6 +354,6 @@ mod tests {
         let other = requests.mint();
         requests.settle_epoch(first.epoch);
         assert_eq!(requests.counts().cancelled, 2, "{first:?} and {sibling:?} share an epoch, {other:?} does not");
-        assert_eq!(requests.open(), 1);
+        assert_eq!(requests.open_count(), 1);
     }
 }

@@ -199,6 +199,7 @@ impl Actors {
                 .collect(),
             accelerators,
             decisions,
+            standby: self.shared.standby.report(),
             energy: energy.total,
             energy_unattributed: energy.unattributed,
         }

@@ -28,6 +28,7 @@ use crate::request::Requests;
 use crate::running::{Actors, NodeHandle, Running};
 use crate::shared::RunShared;
 use crate::signals::Signals;
+use crate::standby::Standby;
 use crate::supervisor::Supervisor;
 use crate::turns::Turns;
 use crate::weights::{LoadListener, WeightStore};
@@ -117,18 +118,23 @@ impl Runtime {
         let (holds, heard) = Holds::new();
         let requests = Requests::new(machine.clock.clone());
         let cancellations = Cancellations::new(requests.clone());
+        let (duty, energy) = (DutyBoard::default(), energy_books(machine, &options.governor));
+        let memory = MemoryBooks::new(machine.clock.clone());
+        let standby =
+            Standby::new(machine.clock.clone(), requests.clone(), duty.clone(), memory.clone(), energy.clone());
         let shared = RunShared {
             clock: machine.clock.clone(),
             requests,
             cancellations,
             accelerators: machine.accelerators.clone(),
-            weights: WeightStore::new(machine.isa, options.on_load.clone(), MemoryBooks::new(machine.clock.clone())),
+            weights: WeightStore::new(machine.isa, options.on_load.clone(), memory),
             turns: Turns::default(),
             signals: Signals::default(),
             readiness: Readiness::of(plan.nodes()),
-            duty: DutyBoard::default(),
+            duty,
             holds,
-            energy: energy_books(machine, &options.governor),
+            energy,
+            standby,
         };
         let wiring = Wiring::of(plan, &shared);
         let parts = node_parts(plan, machine, library, &options, &wiring)?;
@@ -175,6 +181,7 @@ fn start_actors(
     // Before anything runs: a run that begins on an empty battery does not begin with full work.
     governor.begin();
     let governor = governor.start();
+    actix::spawn(shared.standby.clone().keep());
     for node in &nodes {
         // In order: a node knows the governor before it starts.
         node.address.do_send(MeetGovernor(governor.clone().recipient()));

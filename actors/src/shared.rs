@@ -12,6 +12,7 @@ use crate::jobs::Accelerators;
 use crate::readiness::Readiness;
 use crate::request::Requests;
 use crate::signals::Signals;
+use crate::standby::Standby;
 use crate::turns::Turns;
 use crate::weights::WeightStore;
 
@@ -28,4 +29,5 @@ pub(crate) struct RunShared {
     pub(crate) duty: DutyBoard,
     pub(crate) holds: Holds,
     pub(crate) energy: EnergyBooks,
+    pub(crate) standby: Standby,
 }

@@ -115,10 +115,10 @@ mod tests {
     #[test]
     fn who_goes_away_while_waiting_or_in_a_panic_gives_the_turn_back() {
         let turns = Turns::default();
-        let caught = std::panic::catch_unwind(|| {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _mine = turns.0.try_write().expect("nobody is there");
             panic!("as it may happen");
-        });
+        }));
         assert!(caught.is_err());
         let mine = turns.take(Manner::Alone).now_or_never().expect("a panic has given it back");
         assert!(turns.take(Manner::Alone).now_or_never().is_none(), "abandoned at once");

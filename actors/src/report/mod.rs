@@ -12,6 +12,7 @@ use crate::edge::EdgeCounts;
 use crate::governor::DecisionRecord;
 use crate::memory::Resident;
 use crate::request::RequestCounts;
+use crate::standby::StandbyReport;
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct RunReport {
     pub accelerators: Vec<AcceleratorReport>,
     /// What the run took of the machine's memory.
     pub memory: MemoryReport,
+    /// How much of the run was standby; nothing where none was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub standby: Option<StandbyReport>,
     /// Decisions of the governor.
     pub decisions: Vec<DecisionRecord>,
     /// Energy of the whole run.
