@@ -1,6 +1,6 @@
 //! Jobs: how a node's work reaches the accelerator that it is assigned to, looked up anew for every job.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,12 +60,15 @@ pub struct Jobs {
     tally: Arc<NodeTally>,
     on_move: RefCell<Option<MoveHook>>,
     last: RefCell<Option<AcceleratorId>>,
+    /// How long jobs have run since that was asked last.
+    worked: Cell<Duration>,
 }
 
 impl Jobs {
     pub(crate) fn new(node: Arc<str>, entry: Option<Arc<NodeEntry>>, run: &RunShared, tally: Arc<NodeTally>) -> Jobs {
         let (accelerators, clock, energy) = (run.accelerators.clone(), run.clock.clone(), run.energy.clone());
-        Jobs { node, entry, accelerators, clock, energy, tally, on_move: RefCell::default(), last: RefCell::default() }
+        let (on_move, last, worked) = (RefCell::default(), RefCell::default(), Cell::default());
+        Jobs { node, entry, accelerators, clock, energy, tally, on_move, last, worked }
     }
 
     /// Sets what is to be done when the governor has moved the node, before its next job: bring weights in, hand state
@@ -112,8 +115,14 @@ impl Jobs {
         }
         crate::trace::job(&id, &label, &done.timing, spec.request);
         self.tally.job(id, &label, &done.timing);
+        self.worked.set(self.worked.get() + done.timing.ran());
         self.energy.charge(&self.node, spec.request, id, done.timing.ran());
         Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
+    }
+
+    /// How long the node's jobs have run since this was asked last.
+    pub(crate) fn take_worked(&self) -> Duration {
+        self.worked.take()
     }
 
     /// Calls the move hook if the node's last job ran elsewhere.

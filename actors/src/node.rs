@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::PlannedNode;
@@ -24,7 +25,7 @@ use crate::packet::{Packet, Payload};
 use crate::pools::PoolSizer;
 use crate::readiness::Readiness;
 use crate::report::AnswerReport;
-use crate::request::{Epoch, Request, RequestEnd, RequestError, RequestId, Requests};
+use crate::request::{Epoch, Origin, Request, RequestEnd, RequestError, RequestId, Requests};
 use crate::signals::Signals;
 use crate::tally::NodeTally;
 use crate::turns::{Manner, Turn, Turns};
@@ -104,11 +105,27 @@ pub struct NodeContext {
     pub(crate) ends_requests: bool,
     pub(crate) in_flight: InFlight,
     pub(crate) handed_out: Option<HandedOut>,
+    /// Since when it works on the request that it works on.
+    pub(crate) working_since: Option<Timestamp>,
+    pub(crate) rest: Option<Rest>,
+}
+
+/// The smallest share of its time that a brick may have for a stream, so that no duty stops it.
+const SMALLEST_SHARE: f64 = 1e-3;
+
+/// Work on a stream that a node has done, and has not rested from.
+#[derive(Clone, Copy)]
+pub(crate) struct Rest {
+    /// When the work began.
+    begun: Timestamp,
+    /// How long its jobs ran.
+    worked: Duration,
 }
 
 /// The firing that the node works on, until it asks for the next one.
 pub(crate) struct HandedOut {
     request: Request,
+    origin: Origin,
     last: bool,
     failed: bool,
     since: Timestamp,
@@ -200,6 +217,7 @@ impl NodeContext {
         self.readiness.ready(&self.name);
         loop {
             self.dealt_with();
+            self.rest().await;
             let firing = self.inputs.next().await?;
             if self.is_cancelled(firing.packet.epoch) {
                 continue;
@@ -209,7 +227,9 @@ impl NodeContext {
             self.in_flight.insert(request);
             let last = firing.packet.last || failure.is_some();
             let since = self.clock.now();
-            self.handed_out = Some(HandedOut { request, last, failed: failure.is_some(), since });
+            let origin = self.requests.origin(request.id).unwrap_or_default();
+            self.handed_out = Some(HandedOut { request, origin, last, failed: failure.is_some(), since });
+            self.working_since.get_or_insert(since);
             if let Some(entry) = &self.entry {
                 entry.set_busy(true);
             }
@@ -351,6 +371,27 @@ impl NodeContext {
         }
     }
 
+    /// After work on a stream, does nothing for so long that the work was no more than its share. Ends early when somebody
+    /// waits for an answer of the run, and when the run drains.
+    async fn rest(&mut self) {
+        let mut open = self.requests.watch();
+        while let Some(Rest { begun, worked }) = self.rest {
+            let duty = self.duty();
+            let until = begun + worked.div_f64(duty.working_share.clamp(SMALLEST_SHARE, 1.0));
+            if open.borrow_and_update().asked > 0 || until <= self.clock.now() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.signals.draining() => break,
+                _ = open.changed() => {}
+                _ = self.duty.changed_from(duty) => {}
+                () = self.clock.sleep_until(until) => {}
+            }
+        }
+        self.rest = None;
+    }
+
     fn dealt_with(&mut self) {
         if let Some(entry) = &self.entry {
             entry.set_busy(false);
@@ -364,6 +405,8 @@ impl NodeContext {
             return;
         }
         self.in_flight.remove(done.request.id);
+        let (begun, worked) = (self.working_since.take(), self.jobs.take_worked());
+        self.rest = begun.filter(|_| done.origin == Origin::Stream).map(|begun| Rest { begun, worked });
         if self.ends_requests {
             let end = if done.failed { RequestEnd::Failed } else { RequestEnd::Answered };
             self.requests.settle(done.request.id, end);

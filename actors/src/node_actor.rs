@@ -132,6 +132,8 @@ impl NodeActor {
             ends_requests: parts.ends_requests,
             in_flight,
             handed_out: None,
+            working_since: None,
+            rest: None,
         }
     }
 

@@ -175,8 +175,6 @@ struct Shared {
     next_epoch: AtomicU64,
     ledger: Mutex<Ledger>,
     changed: watch::Sender<u64>,
-    /// How often a request came when none was open.
-    opened: watch::Sender<u64>,
     open: watch::Sender<OpenRequests>,
 }
 
@@ -191,7 +189,6 @@ impl Requests {
                 next_epoch: AtomicU64::new(1),
                 ledger: Mutex::default(),
                 changed,
-                opened,
                 open: watch::Sender::default(),
             }),
         }
@@ -222,17 +219,12 @@ impl Requests {
         let minted = self.shared.clock.now();
         let mut ledger = self.shared.ledger.lock();
         ledger.counts.minted += 1;
-        let first = ledger.open.is_empty();
         if let Some(since) = ledger.idle_since.take() {
             ledger.gaps.add(minted.since(since));
         }
         ledger.open.insert(id, Open { epoch, origin, minted, first_output: None });
         // Under the lock, so that no end is counted before its beginning.
         self.shared.open.send_modify(|open| open.begin(origin));
-        drop(ledger);
-        if first {
-            self.shared.opened.send_modify(|times| *times += 1);
-        }
         Request { id, epoch }
     }
 
@@ -299,12 +291,9 @@ impl Requests {
 
     /// Waits until a request is open.
     pub async fn opened(&self) {
-        let mut opened = self.shared.opened.subscribe();
-        while self.open() == 0 {
-            if opened.changed().await.is_err() {
-                return;
-            }
-        }
+        let mut open = self.watch();
+        // The ledger holds the sender, so waiting cannot fail.
+        let _ = open.wait_for(|open| open.all > 0).await;
     }
 
     /// What is asked of the run, as the governor sees it.

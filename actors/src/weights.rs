@@ -97,10 +97,7 @@ pub struct WeightSource<W> {
 /// How weights are made.
 enum Maker<W> {
     /// Out of a file, whose header says what that costs.
-    File {
-        cost: fn(&Gguf) -> Result<JobCost, LoadError>,
-        load: fn(&Order, Arc<Gguf>, &Lane) -> Result<W, LoadError>,
-    },
+    File { cost: fn(&Gguf) -> Result<JobCost, LoadError>, load: fn(&Order, Arc<Gguf>, &Lane) -> Result<W, LoadError> },
     /// Out of nothing, at the cost of a load.
     Nothing { cost: JobCost, weights: fn(u64) -> W, bytes: u64 },
 }

@@ -12,10 +12,11 @@ use nanomind_hal::AcceleratorKind;
 use nanomind_hal::camera::{CameraError, CameraSource, CameraWish, V4l2Camera};
 
 use self::shutter::{Shutter, Taken};
+use super::frames::{Develop, FrameSource, film, show};
+use super::pace::Pace;
 use super::timer::DAY;
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
-use crate::request::Request;
 
 /// Sides of a frame that can be asked for.
 const SIDES: std::ops::RangeInclusive<i64> = 16..=16_384;
@@ -98,29 +99,6 @@ impl Camera {
         Ok(Camera { source, every: plan.duration("every")?, frames })
     }
 
-    /// Each picture makes a request.
-    async fn film(&self, context: &NodeContext, shutter: &mut Shutter) -> Result<(), NodeError> {
-        let mut ticks = (!self.every.is_zero()).then(|| context.clock().interval(self.every));
-        let mut taken = 0;
-        while self.frames.is_none_or(|end| taken < end) {
-            if let Some(ticks) = &mut ticks {
-                ticks.tick().await;
-            }
-            match shutter.take().await? {
-                Ok(frame) => {
-                    taken += 1;
-                    show(context, context.requests().mint(), frame).await?;
-                }
-                Err(lost) => {
-                    count_loss(context, &lost);
-                    shutter.returned().await?;
-                    context.count("returned", shutter.returns());
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Each question gets a picture; while the camera is away, a refusal.
     async fn answer(&self, mut context: NodeContext, shutter: &mut Shutter) -> Result<(), NodeError> {
         let mut taken = 0;
@@ -148,7 +126,7 @@ impl Camera {
             match frame {
                 Ok(frame) => {
                     taken += 1;
-                    show(&context, request, frame).await?;
+                    show(&context, request, develop(&context, frame)).await?;
                 }
                 Err(lost) => {
                     if was_here || returns > 0 {
@@ -169,22 +147,36 @@ impl Node for Camera {
             if context.has_input("question") {
                 self.answer(context, &mut shutter).await
             } else {
-                self.film(&context, &mut shutter).await
+                film(&context, shutter, self.every, self.frames).await
             }
         })
     }
 }
 
-/// Converts a frame in a job and sends it.
-async fn show(context: &NodeContext, request: Request, taken: Taken) -> Result<(), NodeError> {
-    context.count("frames", 1);
+impl FrameSource for Shutter {
+    async fn next(&mut self, context: &NodeContext, pace: &mut Pace) -> Result<Option<Develop>, NodeError> {
+        loop {
+            pace.wait(context).await;
+            match self.take().await? {
+                Ok(taken) => return Ok(Some(develop(context, taken))),
+                Err(lost) => {
+                    count_loss(context, &lost);
+                    self.returned().await?;
+                    context.count("returned", self.returns());
+                }
+            }
+        }
+    }
+}
+
+/// A frame, to be converted.
+fn develop(context: &NodeContext, taken: Taken) -> Develop {
     context.count("missed", taken.missed);
     let Taken { camera, frame, .. } = taken;
-    super::picture_show::show(context, request, move || {
+    Box::new(move || {
         let name = format!("{camera} frame {}", frame.sequence);
-        Picture::from_frame(&name, &frame, &PictureLimits::default())
+        Ok(Picture::from_frame(&name, &frame, &PictureLimits::default()).into())
     })
-    .await
 }
 
 fn count_loss(context: &NodeContext, lost: &CameraError) {

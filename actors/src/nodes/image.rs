@@ -6,7 +6,8 @@ use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::{FieldSpec, NodeSpec, PlannedNode, PortSpec, PortType};
 use nanomind_hal::AcceleratorKind;
 
-use super::picture_show::show_file;
+use super::frames::show;
+use super::picture_show::open;
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
 
@@ -38,12 +39,12 @@ impl Node for Image {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
             if !context.has_input("question") {
-                return show_file(&context, context.requests().mint(), self.path).await;
+                return show(&context, context.requests().mint(), open(self.path).await).await;
             }
             while let Some(firing) = context.next().await {
                 // A question that comes in pieces is about one picture.
                 if firing.packet.last {
-                    show_file(&context, firing.packet.request(), self.path.clone()).await?;
+                    show(&context, firing.packet.request(), open(self.path.clone()).await).await?;
                 }
             }
             Ok(())

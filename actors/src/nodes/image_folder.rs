@@ -10,7 +10,9 @@ use nanomind_graphs::{FieldSpec, NodeSpec, PlannedNode, PortSpec, PortType};
 use nanomind_hal::AcceleratorKind;
 
 use self::shelf::Shelf;
-use super::picture_show::show_file;
+use super::frames::{Develop, FrameSource, film, show};
+use super::pace::Pace;
+use super::picture_show::open;
 use super::timer::DAY;
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
@@ -70,14 +72,7 @@ impl Node for ImageFolder {
         Box::pin(async move {
             let mut shelf = Shelf::open(self.path.clone(), self.watch).await?;
             if !context.has_input("question") {
-                let mut ticks = (!self.every.is_zero()).then(|| context.clock().interval(self.every));
-                while let Some(path) = shelf.next().await? {
-                    if let Some(ticks) = &mut ticks {
-                        ticks.tick().await;
-                    }
-                    show_file(&context, context.requests().mint(), path).await?;
-                }
-                return Ok(());
+                return film(&context, shelf, self.every, None).await;
             }
             while let Some(firing) = context.next().await {
                 // A question that comes in pieces is about one picture.
@@ -92,7 +87,7 @@ impl Node for ImageFolder {
                     () = context.draining() => None,
                 };
                 match next {
-                    Some(path) => show_file(&context, request, path).await?,
+                    Some(path) => show(&context, request, open(path).await).await?,
                     None => {
                         let (folder, shown) = (self.path.display(), shelf.shown());
                         context.refuse(request, format!("{folder}: all {shown} pictures have been shown")).await?;
@@ -101,5 +96,14 @@ impl Node for ImageFolder {
             }
             Ok(())
         })
+    }
+}
+
+impl FrameSource for Shelf {
+    async fn next(&mut self, context: &NodeContext, pace: &mut Pace) -> Result<Option<Develop>, NodeError> {
+        // Taken before its time, so that it is known at once when there are no more.
+        let Some(path) = Shelf::next(self).await? else { return Ok(None) };
+        pace.wait(context).await;
+        Ok(Some(open(path).await))
     }
 }

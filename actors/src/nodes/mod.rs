@@ -1,9 +1,11 @@
 //! The node kinds that come with nanomind, each with its specification beside its implementation.
 
 mod camera;
+mod frames;
 mod image;
 mod image_folder;
 mod llm;
+mod pace;
 mod picture_show;
 mod preview;
 mod projector;

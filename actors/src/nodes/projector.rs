@@ -76,7 +76,7 @@ impl Node for Projector {
         Box::pin(async move {
             let residence = Residence::new(WeightSource::projector(&self.file));
             residence.prepare(&context).await?;
-            let mut bench = Bench { fields: *self, residence, stage: None, memory: None, picture: None };
+            let mut bench = Bench { fields: *self, residence, stage: None, rows: Pages::default(), picture: None };
             while let Some(firing) = bench.next(&mut context).await {
                 let Payload::Embeddings(square) = &firing.packet.payload else { continue };
                 let (square, request, last) = (square.clone(), firing.packet.request(), firing.packet.last);
@@ -94,14 +94,15 @@ struct Bench {
     residence: Residence<vision::Projector, Projection>,
     /// The stage of the picture that is under way, for as long as its squares follow each other.
     stage: Option<Stage<vision::Projector, Projection>>,
-    /// None before the first picture.
-    memory: Option<Memory>,
+    rows: Pages,
     picture: Option<Underway>,
 }
 
 /// Where rows are written, and kept.
-struct Memory {
-    pool: SlotPool,
+#[derive(Default)]
+struct Pages {
+    /// None before the first picture.
+    pool: Option<SlotPool>,
     cache: RowCache,
 }
 
@@ -177,17 +178,13 @@ impl Bench {
     /// cancelled. What was seen before takes no weights.
     async fn begin(&mut self, arrival: &Arrival<'_>, plan: TilePlan) -> Result<Option<Underway>, NodeError> {
         let (context, request) = (arrival.context, arrival.request.id);
-        let cache = self.memory.as_mut().map(|memory| &mut memory.cache);
-        let known = cache.zip(arrival.square.source).and_then(|(cache, source)| cache.recall(context, request, source));
+        let known = arrival.square.source.and_then(|source| self.rows.cache.recall(context, request, source));
         if let Some(rows) = known.and_then(|mut rows| rows.pop()) {
             return Ok(Some(Underway { request, next: 0, rows: Rows::Known(rows) }));
         }
         let Some(projector) = self.weights(arrival).await? else { return Ok(None) };
-        let memory = match &mut self.memory {
-            Some(memory) => memory,
-            none => none.insert(Memory::of(context, &projector, self.fields.max_tokens)?),
-        };
-        let (slot, arrangement) = (context.lend_turn_for(memory.pool.acquire()).await, projector.arrange(plan));
+        let pool = self.rows.pool_for(context, &projector, self.fields.max_tokens)?;
+        let (slot, arrangement) = (context.lend_turn_for(pool.acquire()).await, projector.arrange(plan));
         let rows = Rows::New { slot, arrangement: Arc::new(arrangement) };
         Ok(Some(Underway { request, next: 0, rows }))
     }
@@ -251,8 +248,8 @@ impl Bench {
                 let made = source.map(|source| source.through(&self.fields.file.to_string_lossy()));
                 let (rows, layout) = (slot.publish(arrangement.rows()), arrangement.layout().clone());
                 let rows = Embeddings { rows, source: made, layout };
-                if let Some((source, memory)) = source.zip(self.memory.as_mut()) {
-                    memory.cache.keep(context, source, std::slice::from_ref(&rows));
+                if let Some(source) = source {
+                    self.rows.cache.keep(context, source, std::slice::from_ref(&rows));
                 }
                 rows
             }
@@ -266,17 +263,21 @@ impl Bench {
     }
 }
 
-impl Memory {
-    /// As large as the projector needs it.
-    fn of(
+impl Pages {
+    /// The pool, with slots as large as the projector needs them.
+    fn pool_for(
+        &mut self,
         context: &NodeContext,
         projector: &vision::Projector,
         max_tokens: Option<usize>,
-    ) -> Result<Memory, NodeError> {
+    ) -> Result<SlotPool, NodeError> {
+        if let Some(pool) = &self.pool {
+            return Ok(pool.clone());
+        }
         let (rows, width) = (max_tokens.unwrap_or(projector.config().most_rows), projector.width());
         let kept = row_cache::slots(context.plan(), rows, width)?;
-        let pool = context.slot_pool_with("tokens", rows, width, kept)?;
-        Ok(Memory { pool, cache: RowCache::new(kept) })
+        self.cache.allow(kept);
+        Ok(self.pool.insert(context.slot_pool_with("tokens", rows, width, kept)?).clone())
     }
 }
 

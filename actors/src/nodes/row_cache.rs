@@ -31,6 +31,7 @@ pub(super) fn slots(plan: &PlannedNode, max_tokens: usize, width: usize) -> Resu
 }
 
 /// What one node keeps, in at most `slots` slots.
+#[derive(Default)]
 pub(super) struct RowCache {
     slots: usize,
     /// By what they were made of, the least recently used first. A picture may take several slots.
@@ -38,9 +39,9 @@ pub(super) struct RowCache {
 }
 
 impl RowCache {
-    /// An empty cache.
-    pub(super) fn new(slots: usize) -> RowCache {
-        RowCache { slots, kept: Vec::new() }
+    /// Says how many slots may be kept; before, it is none.
+    pub(super) fn allow(&mut self, slots: usize) {
+        self.slots = slots;
     }
 
     /// What was made of `source` before. Counts a hit, which the trace shows, or a miss.

@@ -1,19 +1,20 @@
 //! `SceneCamera`: a sensor that shows drawn scenes, so that every machine has a camera for tests and demonstrations.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_bricks::vision::{Picture, PictureError, PictureLimits};
+use nanomind_bricks::vision::{Picture, PictureLimits};
 use nanomind_graphs::{FieldSpec, NodeSpec, PlannedNode, PortSpec, PortType};
 use nanomind_hal::AcceleratorKind;
 use nanomind_hal::camera::{Camera, CameraError, SceneCamera, SceneEvents, SceneMotion, SceneOptions};
+use parking_lot::Mutex;
 
-use super::picture_show::picture_job;
+use super::frames::{Caption, Develop, Developed, FrameSource, film, show};
+use super::pace::Pace;
 use super::timer::DAY;
 use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
-use crate::packet::{Event, Packet};
-use crate::request::Request;
 
 pub(super) fn spec() -> NodeSpec {
     let sizes = i64::from(*SceneOptions::SIZES.start())..=i64::from(*SceneOptions::SIZES.end());
@@ -21,7 +22,7 @@ pub(super) fn spec() -> NodeSpec {
         "SceneCamera",
         "Shows drawn scenes of the kind that the shipped vision model was trained on, the same for the same seed on every \
          machine: things that lie about, drift, come and go. With `question` connected, each question gets the next frame; \
-         without, each frame makes a request of its own.",
+         without, each frame makes a request of its own, but for those that the power mode passes over: in which nothing moves.",
     )
     .input(PortSpec::new("question", PortType::Text, "A question about the frame; its text is not read.").optional())
     .output(PortSpec::new("image", PortType::Image, "The frames."))
@@ -101,65 +102,52 @@ impl SceneCameraNode {
 impl Node for SceneCameraNode {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let mut camera = Box::new(SceneCamera::new(self.options)?);
-            let mut ticks = (!self.every.is_zero()).then(|| context.clock().interval(self.every));
+            let mut world = World(Arc::new(Mutex::new(SceneCamera::new(self.options)?)));
+            if !context.has_input("question") {
+                return film(&context, world, self.every, self.frames).await;
+            }
             let mut shown = 0;
             while self.frames.is_none_or(|end| shown < end) {
-                let request = if context.has_input("question") {
-                    match context.next().await {
-                        // A question that comes in pieces is about one frame.
-                        Some(firing) if !firing.packet.last => continue,
-                        Some(firing) => firing.packet.request(),
-                        None => break,
-                    }
-                } else {
-                    if let Some(ticks) = &mut ticks {
-                        ticks.tick().await;
-                    }
-                    context.requests().mint()
-                };
-                camera = show(&context, request, camera, shown).await?;
-                shown += 1;
+                let Some(firing) = context.next().await else { break };
+                // A question that comes in pieces is about one frame.
+                if firing.packet.last {
+                    show(&context, firing.packet.request(), world.draw()).await?;
+                    shown += 1;
+                }
             }
             Ok(())
         })
     }
 }
 
-/// Draws the next frame in a job and sends it with what is true of it.
-async fn show(
-    context: &NodeContext,
-    request: Request,
-    mut camera: Box<SceneCamera>,
-    number: u64,
-) -> Result<Box<SceneCamera>, NodeError> {
-    let drawn = context.jobs().run(picture_job(Some(request)), move |_| {
-        let picture = draw(&mut camera);
-        (camera, picture)
-    });
-    let (camera, picture) = drawn.await?.value;
-    let picture = match picture? {
-        Ok(picture) => picture,
-        Err(error) => {
-            context.refuse(request, error).await?;
-            return Ok(camera);
-        }
-    };
-    context.count("frames", 1);
-    // What is told of a frame comes before it, so that whoever joins them waits for nothing else.
-    if let Some(scene) = camera.scene() {
-        context.send("truth", Packet::text(request, scene.to_string(), 0).ending()).await?;
-        if let Some(happened) = &scene.event {
-            let event = Event { name: happened.to_string().into(), count: number, at: context.clock().now() };
-            context.send("event", Packet::event(request, event)).await?;
-        }
+/// The camera, for the jobs that draw with it.
+struct World(Arc<Mutex<SceneCamera>>);
+
+impl World {
+    /// The next frame, to be drawn.
+    fn draw(&mut self) -> Develop {
+        let camera = self.0.clone();
+        Box::new(move || Ok(draw(&mut camera.lock())?))
     }
-    context.send("image", Packet::image(request, picture.into())).await?;
-    Ok(camera)
 }
 
-fn draw(camera: &mut SceneCamera) -> Result<Result<Picture, PictureError>, CameraError> {
+impl FrameSource for World {
+    async fn next(&mut self, context: &NodeContext, pace: &mut Pace) -> Result<Option<Develop>, NodeError> {
+        pace.wait(context).await;
+        Ok(Some(self.draw()))
+    }
+}
+
+/// Draws the next frame, with what is true of it.
+fn draw(camera: &mut SceneCamera) -> Result<Developed, CameraError> {
     let frame = camera.frame()?;
     let name = format!("{} frame {}", camera.name(), frame.sequence);
-    Ok(Picture::from_frame(&name, &frame, &PictureLimits::default()))
+    let mut captions = Vec::new();
+    if let Some(scene) = camera.scene() {
+        captions.push(("truth", Caption::Text(scene.to_string())));
+        let event =
+            scene.event.as_ref().map(|happened| Caption::Event { name: happened.to_string(), count: frame.sequence });
+        captions.extend(event.map(|event| ("event", event)));
+    }
+    Ok(Developed { picture: Picture::from_frame(&name, &frame, &PictureLimits::default()), captions })
 }

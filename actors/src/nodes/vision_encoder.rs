@@ -62,29 +62,24 @@ impl Node for VisionEncoder {
         Box::pin(async move {
             let residence = Residence::new(WeightSource::encoder(&self.file));
             residence.prepare(&context).await?;
-            let mut rows = None;
+            let mut rows = Rows::default();
             while let Some(firing) = context.next().await {
                 let Payload::Image(picture) = &firing.packet.payload else { continue };
                 let (picture, request, last) = (picture.clone(), firing.packet.request(), firing.packet.last);
                 drop(firing);
                 let look = Look { context: &context, request, last };
                 // What was seen before takes no weights.
-                let known =
-                    rows.as_mut().and_then(|rows: &mut Rows| rows.cache.recall(&context, request.id, picture.digest()));
-                if let Some(squares) = known {
+                if let Some(squares) = rows.cache.recall(&context, request.id, picture.digest()) {
                     look.send_all(squares).await?;
                     continue;
                 }
                 let Some(stage) = residence.enter_for(&context, request).await? else { continue };
-                let rows = match &mut rows {
-                    Some(rows) => rows,
-                    none => none.insert(Rows::of(&context, stage.weights())?),
-                };
+                let pool = rows.pool_for(&context, stage.weights())?;
                 let encoding = match stage.take() {
                     Some(encoding) => encoding,
                     None => Encoding::new(stage.weights().clone()).map_err(NodeError::own)?,
                 };
-                stage.put(look.take(encoding, picture, rows).await?);
+                stage.put(look.take(encoding, picture, &pool, &mut rows.cache).await?);
             }
             Ok(())
         })
@@ -92,18 +87,23 @@ impl Node for VisionEncoder {
 }
 
 /// Where rows are written, and kept.
+#[derive(Default)]
 struct Rows {
-    pool: SlotPool,
+    /// None before the first picture.
+    pool: Option<SlotPool>,
     cache: RowCache,
 }
 
 impl Rows {
-    /// As large as the encoder needs them.
-    fn of(context: &NodeContext, encoder: &vision::VisionEncoder) -> Result<Rows, NodeError> {
+    /// The pool, with slots as large as the encoder needs them.
+    fn pool_for(&mut self, context: &NodeContext, encoder: &vision::VisionEncoder) -> Result<SlotPool, NodeError> {
+        if let Some(pool) = &self.pool {
+            return Ok(pool.clone());
+        }
         let (patches, width) = (encoder.config().patches(), encoder.config().width);
         let kept = row_cache::slots(context.plan(), patches, width)?;
-        let pool = context.slot_pool_with("patches", patches, width, kept)?;
-        Ok(Rows { pool, cache: RowCache::new(kept) })
+        self.cache.allow(kept);
+        Ok(self.pool.insert(context.slot_pool_with("patches", patches, width, kept)?).clone())
     }
 }
 
@@ -123,17 +123,23 @@ struct Work {
 
 impl Look<'_> {
     /// Encodes the squares of `picture` and sends each when it is done; gives the memory back for the next picture.
-    async fn take(&self, encoding: Encoding, picture: Arc<Picture>, rows: &mut Rows) -> Result<Encoding, NodeError> {
+    async fn take(
+        &self,
+        encoding: Encoding,
+        picture: Arc<Picture>,
+        pool: &SlotPool,
+        cache: &mut RowCache,
+    ) -> Result<Encoding, NodeError> {
         let digest = picture.digest();
         let source = digest.through(encoding.encoder().file());
         let preparation = encoding.encoder().config().preprocess().prepare(picture);
         let tiles = preparation.plan().count();
-        let is_kept = rows.cache.reserve(self.context, tiles);
+        let is_kept = cache.reserve(self.context, tiles);
         let mut squares = Vec::new();
         let mut work = self.prepare(Work { encoding, preparation }).await?;
         for tile in 0..tiles {
             let encoded;
-            (work, encoded) = self.encode(work, tile, source, &rows.pool).await?;
+            (work, encoded) = self.encode(work, tile, source, pool).await?;
             match encoded {
                 Ok(Some(square)) => {
                     squares.extend(is_kept.then(|| square.clone()));
@@ -146,7 +152,7 @@ impl Look<'_> {
                 }
             }
         }
-        rows.cache.keep(self.context, digest, &squares);
+        cache.keep(self.context, digest, &squares);
         Ok(work.encoding)
     }
 
