@@ -181,7 +181,7 @@ struct Shared {
 impl Requests {
     /// An empty ledger that stamps with `clock`.
     pub fn new(clock: Clock) -> Requests {
-        let ((changed, _), (opened, _)) = (watch::channel(0), watch::channel(0));
+        let (changed, _) = watch::channel(0);
         Requests {
             shared: Arc::new(Shared {
                 clock,
