@@ -9,11 +9,12 @@ use indexmap::IndexMap;
 use nanomind_hal::{Accelerator, AcceleratorId, Clock, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
 
 use crate::board::NodeEntry;
-use crate::energy::EnergyBooks;
+use crate::energy::{Charge, EnergyBooks};
 use crate::error::NodeError;
 use crate::request::RequestId;
 use crate::shared::RunShared;
 use crate::tally::NodeTally;
+use crate::trace::Foreseen;
 
 /// The accelerators of a run by id, in the order in which the machine offers them.
 pub type Accelerators = IndexMap<AcceleratorId, Accelerator>;
@@ -106,6 +107,7 @@ impl Jobs {
         let Some(accelerator) = self.accelerators.get(&id) else {
             return Err(NodeError::UnknownAccelerator { node: self.node.to_string(), accelerator: id });
         };
+        let predicted = accelerator.predict(spec.phase, spec.cost);
         let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
         let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
         let done = accelerator.submit(order, work).await?;
@@ -113,10 +115,11 @@ impl Jobs {
             entry.submitted(spec.phase, spec.cost);
             entry.started(id, prepared, done.timing.started);
         }
-        crate::trace::job(&id, &label, &done.timing, spec.request);
+        let charge = Charge { phase: spec.phase, tokens: spec.tokens, request: spec.request };
+        let energy = self.energy.charge(&self.node, id, done.timing.ran(), charge);
+        crate::trace::job(&id, &label, &done.timing, &Foreseen { predicted, energy }, spec.request);
         self.tally.job(id, &label, &done.timing);
         self.worked.set(self.worked.get() + done.timing.ran());
-        self.energy.charge(&self.node, spec.request, id, done.timing.ran());
         Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use actix::{Addr, SystemRunner};
 use nanomind_graphs::PlannedNode;
-use nanomind_hal::{AcceleratorStats, Energy, EnergyStatement, ProcessMemory, Timestamp};
+use nanomind_hal::{AcceleratorStats, Energy, ProcessMemory, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
 use crate::edge::EdgeProbe;
+use crate::energy::EnergyBooks;
 use crate::governor::{Governor, HoldGuard, Holds, Mode};
 use crate::node_actor::{self, Drain, NodeActor, NodeStats, Stop};
 use crate::report::{
@@ -159,15 +160,6 @@ impl Actors {
     async fn report(self, end: RunEnd) -> RunReport {
         let outcomes = self.supervisor.send(Outcomes).await.unwrap_or_default();
         let decisions = self.governor.send(crate::governor::Finish).await.unwrap_or_default();
-        let energy = self.shared.energy.statement();
-        let (mut nodes, mut pools, mut kv_cache) = (Vec::new(), Vec::new(), 0);
-        for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
-            let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
-            pools.append(&mut stats.pools);
-            kv_cache += kv_cache_bytes(&node.plan, &stats);
-            nodes.push(node_report(&node.plan, outcome, stats, &energy));
-        }
-        let failed = nodes.iter().any(|node| node.outcome.failed);
         let mut accelerators = Vec::new();
         for accelerator in &self.accelerators {
             if end != RunEnd::Stopped {
@@ -176,6 +168,16 @@ impl Actors {
             }
             accelerators.extend(accelerator.send(Stats).await.ok().map(accelerator_report));
         }
+        // Whatever ran after the governor looked last is in the books too.
+        self.shared.energy.settle();
+        let (mut nodes, mut pools, mut kv_cache) = (Vec::new(), Vec::new(), 0);
+        for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
+            let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
+            pools.append(&mut stats.pools);
+            kv_cache += kv_cache_bytes(&node.plan, &stats);
+            nodes.push(node_report(&node.plan, outcome, stats, &self.shared.energy));
+        }
+        let failed = nodes.iter().any(|node| node.outcome.failed);
         RunReport {
             graph: self.graph,
             end: if failed && end == RunEnd::Finished { RunEnd::Failed } else { end },
@@ -192,16 +194,11 @@ impl Actors {
             },
             pools,
             nodes,
-            edges: self
-                .probes
-                .iter()
-                .map(|probe| EdgeReport { edge: probe.name().to_string(), counts: probe.counts() })
-                .collect(),
+            edges: edge_reports(&self.probes, &self.shared.energy),
             accelerators,
             decisions,
             standby: self.shared.standby.report(),
-            energy: energy.total,
-            energy_unattributed: energy.unattributed,
+            energy: self.shared.energy.report(),
         }
     }
 }
@@ -227,7 +224,17 @@ fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {
     }
 }
 
-fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats, energy: &EnergyStatement) -> NodeReport {
+/// What crossed the edges, in the order of the graph, which is that in which the books know them.
+fn edge_reports(probes: &[EdgeProbe], energy: &EnergyBooks) -> Vec<EdgeReport> {
+    let report = |(probe, energy): (&EdgeProbe, _)| EdgeReport {
+        edge: probe.name().to_string(),
+        counts: probe.counts(),
+        energy,
+    };
+    probes.iter().zip(energy.edges()).map(report).collect()
+}
+
+fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats, energy: &EnergyBooks) -> NodeReport {
     NodeReport {
         node: plan.name.clone(),
         kind: plan.kind.clone(),
@@ -236,7 +243,8 @@ fn node_report(plan: &PlannedNode, outcome: NodeOutcome, stats: NodeStats, energ
         moves: stats.moves,
         counters: stats.counters,
         answers: stats.answers,
-        energy: energy.owners.get(plan.name.as_str()).copied().unwrap_or(Energy::Unmeasured),
+        energy: energy.statement().owners.get(plan.name.as_str()).copied().unwrap_or(Energy::Unmeasured),
+        phases: energy.phases_of(&plan.name),
     }
 }
 

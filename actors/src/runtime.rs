@@ -13,7 +13,7 @@ use crate::board::{NodeBoard, NodeEntry};
 use crate::cancellation::Cancellations;
 use crate::duty::DutyBoard;
 use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeReceiver, EdgeSender, HopCounter, edge};
-use crate::energy::EnergyBooks;
+use crate::energy::{EdgeMeter, EnergyBooks};
 use crate::governor::{
     Governor, GovernorConfig, GovernorParts, HoldEvents, HoldOrder, Holds, Mode, Movable, PhaseWork,
 };
@@ -213,7 +213,7 @@ fn energy_books(machine: &Machine, governor: &GovernorConfig) -> EnergyBooks {
         }
         source
     };
-    EnergyBooks::new(machine.clock.clone(), machine.power_model(), source, &governor.battery)
+    EnergyBooks::new(machine.clock.clone(), machine.profile().map(Arc::as_ref), source, &governor.battery)
 }
 
 /// What each node's actor is made of. Fails where plan, library and machine do not fit together.
@@ -311,8 +311,13 @@ impl Wiring {
             cancellations: shared.cancellations.clone(),
             requests: shared.requests.clone(),
             hops: HopCounter::default(),
+            meter: EdgeMeter::default(),
         };
         let open = |planned: &nanomind_graphs::PlannedEdge| {
+            // Of a node that submits no jobs there is nothing to account for.
+            let computes = !plan.nodes()[planned.from.node].candidates.is_empty();
+            let meter = shared.energy.edge(&planned.from.node_name.as_str().into());
+            let context = EdgeContext { meter: if computes { meter } else { EdgeMeter::default() }, ..context.clone() };
             let name =
                 EdgeName::new((&planned.from.node_name, &planned.from.port), (&planned.to.node_name, &planned.to.port));
             let options = EdgeOptions {
@@ -323,7 +328,7 @@ impl Wiring {
                     .tokens
                     .map_or(TOKENS_UNBOUNDED, |tokens| usize::try_from(tokens).unwrap_or(TOKENS_UNBOUNDED)),
             };
-            edge(name, options, context.clone())
+            edge(name, options, context)
         };
         let (senders, receivers) = plan.edges().iter().map(open).unzip();
         Wiring { senders, receivers }

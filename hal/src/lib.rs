@@ -29,7 +29,8 @@ pub use memory::{AlignedBuffer, AllocationError, MachineMemory, MapError, Mapped
 pub use power::{
     AttributeError, BatteryError, BatteryReading, BatterySettings, BatterySource, BatteryTrace, BatteryTraceError,
     ChargeStatus, Coverage, Discharge, Energy, EnergyLedger, EnergyMeter, EnergySource, EnergySourceError,
-    EnergyStatement, MeterReading, MeterScope, Meters, MicroJoules, PowerModel, PowerState, SimulatedBattery,
-    StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, Warming, energy_meters, thermal_zones,
+    EnergyStatement, FemtoJoules, MeterReading, MeterScope, Meters, MicroJoules, PowerModel, PowerState, Settlement,
+    SimulatedBattery, StateOfCharge, StateOfChargeError, ThermalZone, TraceColumn, Warming, energy_meters,
+    thermal_zones,
 };
 pub use probe::{Finding, FindingKind, Lack, probe};

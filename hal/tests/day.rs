@@ -56,7 +56,7 @@ fn day(device: &DeviceProfile) -> Day {
                 ledger.charge(&mind, gpu.id(), said.timing.ran());
             }
             answers.push(clock.now());
-            let window = ledger.settle(clock.now(), None);
+            let window = ledger.settle(clock.now(), None).energy;
             battery.draw(clock.now(), window.amount().expect("a model"));
         }
     });

@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cancellation::Cancellations;
+use crate::energy::EdgeMeter;
 use crate::request::Requests;
 use nanomind_hal::Clock;
 
-/// What every edge of a run shares.
+/// What an edge knows of its run.
 #[derive(Clone, Debug)]
 pub struct EdgeContext {
     /// Time for traces.
@@ -31,6 +32,8 @@ pub struct EdgeContext {
     pub requests: Requests,
     /// Numbers the hops of all edges.
     pub hops: HopCounter,
+    /// Told what crosses the edge and what it drops.
+    pub meter: EdgeMeter,
 }
 
 /// Numbers hops, so that a trace can draw each as an arrow.

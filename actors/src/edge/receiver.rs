@@ -46,6 +46,7 @@ impl EdgeReceiver {
             let state = &self.state;
             if state.is_cancelled(&packet) {
                 state.counters.cancelled();
+                state.context.meter.dropped(packet.request);
                 continue;
             }
             state.counters.received();

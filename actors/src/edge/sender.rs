@@ -8,6 +8,7 @@ use super::queue::{Full, QueueDrain, QueueSender};
 use super::state::{EdgeState, Envelope};
 use super::{EdgeCounts, EdgeName};
 use crate::packet::Packet;
+use crate::request::RequestId;
 
 /// The consumer of this edge has ended for good.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -66,6 +67,8 @@ impl EdgeSender {
         }
         if self.state.is_cancelled(&packet) {
             self.state.counters.cancelled();
+            self.state.context.meter.sent(packet.request);
+            self.state.context.meter.dropped(packet.request);
             return Ok(());
         }
         match self.state.options.policy {
@@ -87,7 +90,7 @@ impl EdgeSender {
             self.state.counters.waited();
         }
         let Ok(envelope) = self.state.seal(packet).await else { return Err(self.closed()) };
-        self.sent(envelope.hop, envelope.packet.tokens);
+        self.sent(envelope.hop, envelope.packet.request, envelope.packet.tokens);
         // A consumer that ends makes room as it goes; what is pushed into that room has nobody to take it.
         let pushed = self.queue.push(envelope).await;
         if pushed && !self.state.is_closed() { Ok(()) } else { Err(self.closed()) }
@@ -106,7 +109,7 @@ impl EdgeSender {
                 Some(old) => self.state.drop_by_policy(&old.packet),
                 // Nothing waits, so the consumer is between taking a packet and returning its tokens.
                 None if self.state.is_closed() => return,
-                None => return self.state.drop_by_policy(&packet),
+                None => return self.drop_unsent(&packet),
             }
         }
     }
@@ -114,20 +117,27 @@ impl EdgeSender {
     fn send_or_drop(&self, packet: Packet) {
         let outcome = self.state.try_seal(packet).and_then(|envelope| self.try_push(envelope));
         if let Err(packet) = outcome {
-            self.state.drop_by_policy(&packet);
+            self.drop_unsent(&packet);
         }
     }
 
+    /// The policy drops a packet that never entered the queue.
+    fn drop_unsent(&self, packet: &Packet) {
+        self.state.context.meter.sent(packet.request);
+        self.state.drop_by_policy(packet);
+    }
+
     fn try_push(&self, envelope: Envelope) -> Result<(), Packet> {
-        let (hop, tokens) = (envelope.hop, envelope.packet.tokens);
+        let (hop, request, tokens) = (envelope.hop, envelope.packet.request, envelope.packet.tokens);
         self.queue.try_push(envelope).map_err(|Full(envelope)| envelope.packet)?;
-        self.sent(hop, tokens);
+        self.sent(hop, request, tokens);
         Ok(())
     }
 
-    fn sent(&self, hop: u64, tokens: u32) {
+    fn sent(&self, hop: u64, request: RequestId, tokens: u32) {
         let state = &self.state;
         state.counters.sent(tokens);
+        state.context.meter.sent(request);
         crate::trace::hop_sent(&state.label, &state.name.from_node, hop, tokens, state.context.clock.now());
     }
 

@@ -105,6 +105,7 @@ impl EdgeState {
 
     /// A packet goes nowhere: whoever waits for the end of its request must not wait for ever.
     pub(super) fn lose(&self, packet: &Packet) {
+        self.context.meter.dropped(packet.request);
         if packet.last {
             self.context.requests.settle(packet.request, RequestEnd::Dropped);
         }

@@ -17,7 +17,8 @@ impl Fixture {
         let clock = Clock::system();
         let requests = Requests::new(clock.clone());
         let cancellations = Cancellations::new(requests.clone());
-        let context = EdgeContext { clock, cancellations, requests, hops: HopCounter::default() };
+        let context =
+            EdgeContext { clock, cancellations, requests, hops: HopCounter::default(), meter: EdgeMeter::default() };
         let options = EdgeOptions { policy, capacity_packets, capacity_tokens };
         let name = EdgeName::new(("mind", "text"), ("reply", "text"));
         let (sender, receiver) = edge(name, options, context.clone());

@@ -5,6 +5,7 @@ use nanomind_hal::Clock;
 
 use super::*;
 use crate::edge::{EdgeContext, EdgeName, EdgeOptions, EdgeSender, HopCounter, edge};
+use crate::energy::EdgeMeter;
 use crate::request::{Request, Requests};
 
 struct Fixture {
@@ -24,6 +25,7 @@ fn fixture(ports: &[(&str, Rule)]) -> Fixture {
         cancellations: cancellations.clone(),
         requests: requests.clone(),
         hops: HopCounter::default(),
+        meter: EdgeMeter::default(),
     };
     let options = EdgeOptions { policy: QueuePolicy::Block, capacity_packets: 16, capacity_tokens: 1024 };
     let open = |&(port, rule): &(&str, Rule)| {

@@ -1,5 +1,6 @@
 //! The report of a run: what was asked, what came of it, where it ran, what was dropped and decided.
 
+mod energy;
 mod screen;
 mod table;
 
@@ -7,6 +8,8 @@ use indexmap::IndexMap;
 use nanomind_hal::Energy;
 use nanomind_hal::tabm::SlotPool;
 use serde::{Deserialize, Serialize};
+
+pub use energy::{EarlierRequests, EdgeEnergy, EnergyReport, PhaseReport, RequestEnergy};
 
 use crate::edge::EdgeCounts;
 use crate::governor::DecisionRecord;
@@ -57,9 +60,7 @@ pub struct RunReport {
     /// Decisions of the governor.
     pub decisions: Vec<DecisionRecord>,
     /// Energy of the whole run.
-    pub energy: Energy,
-    /// What of it no node took: the board, an idle processor.
-    pub energy_unattributed: Energy,
+    pub energy: EnergyReport,
 }
 
 /// How long a request waited for the first sign of its answer.
@@ -91,6 +92,8 @@ pub struct NodeReport {
     pub answers: Vec<AnswerReport>,
     /// Energy of this node alone.
     pub energy: Energy,
+    /// The same by phase.
+    pub phases: Vec<PhaseReport>,
 }
 
 impl NodeReport {
@@ -139,7 +142,7 @@ pub struct PlacementReport {
     pub longest_wait_ms: f64,
 }
 
-/// One answer of a language node.
+/// One answer of a language node; [`EnergyReport::of_request`] tells what it took.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AnswerReport {
     /// The request.
@@ -179,6 +182,9 @@ pub struct EdgeReport {
     /// The counts.
     #[serde(flatten)]
     pub counts: EdgeCounts,
+    /// What its producer spent on what crossed it.
+    #[serde(flatten)]
+    pub energy: EdgeEnergy,
 }
 
 /// What a pool of slots saw.

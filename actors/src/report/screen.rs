@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use nanomind_hal::{MicroJoules, Phase};
+
 use super::table::Table;
-use super::{AnswerReport, Energy, MemoryReport, NodeOutcome, NodeReport, RunReport};
+use super::{AnswerReport, EnergyReport, MemoryReport, NodeOutcome, NodeReport, RunReport};
 use crate::edge::EdgeCounts;
 use crate::request::RequestCounts;
 
@@ -20,6 +22,7 @@ impl fmt::Display for RunReport {
             writeln!(f, "copied  {} bytes of embeddings ({})", self.copied_bytes(), by_pool(self))?;
         }
         writeln!(f, "memory  {}", memory(&self.memory))?;
+        write_energy(f, self)?;
         write_lines(f, self.nodes.iter().filter_map(trouble))?;
         let lossy = self.edges.iter().filter(|edge| edge.counts.dropped + edge.counts.cancelled > 0);
         write_lines(
@@ -49,7 +52,7 @@ fn bricks(report: &RunReport) -> Table {
             time(wait),
             some(node.tokens()),
             from_cache(node),
-            energy(node.energy).unwrap_or_default(),
+            node.energy.amount().map(|energy| energy.to_string()).unwrap_or_default(),
         ]);
     }
     table
@@ -136,7 +139,7 @@ fn write_lines(f: &mut fmt::Formatter<'_>, lines: impl Iterator<Item = String>) 
     if more > 0 { writeln!(f, "… and {more} more of this kind (--report has all)") } else { Ok(()) }
 }
 
-/// The last line: how long, how much energy, and what became of the requests.
+/// The last line: how long, and what became of the requests.
 fn ending(report: &RunReport) -> String {
     let RequestCounts { minted, answered, failed, cancelled, dropped } = report.requests;
     let mut text = format!("{:.2} s, {answered} of {minted} requests answered", report.seconds);
@@ -148,15 +151,52 @@ fn ending(report: &RunReport) -> String {
             text += &format!(", {count} {what}");
         }
     }
-    match energy(report.energy) {
-        Some(energy) => format!("{text}, {energy}"),
-        None => text,
-    }
+    text
 }
 
-/// Joules, and where the figure comes from; nothing where nothing was measured.
-fn energy(energy: Energy) -> Option<String> {
-    (energy != Energy::Unmeasured).then(|| energy.to_string())
+/// At most two lines about energy; none where nothing is known of it.
+fn write_energy(f: &mut fmt::Formatter<'_>, report: &RunReport) -> fmt::Result {
+    let EnergyReport { total, bricks, loading, .. } = &report.energy;
+    if total.amount().is_none() {
+        return Ok(());
+    }
+    write!(f, "energy  {total}")?;
+    let (Some(_), Some(loaded)) = (bricks.amount(), loading.amount()) else { return writeln!(f) };
+    write!(f, "; bricks {bricks}")?;
+    if loaded > MicroJoules::ZERO {
+        write!(f, ", loading {loaded}")?;
+    }
+    writeln!(f)?;
+    let phase = |phase| {
+        let lines = report.nodes.iter().filter(|node| !node.answers.is_empty()).flat_map(|node| &node.phases);
+        let lines = lines.filter(move |line| line.phase == phase);
+        let (tokens, joules) = lines.fold((0, 0.0), |(tokens, joules), line| {
+            (tokens + line.tokens, joules + line.energy.amount().map_or(0.0, MicroJoules::joules))
+        });
+        (tokens > 0).then(|| joules * 1e3 / tokens as f64)
+    };
+    let answered: Vec<MicroJoules> = {
+        let taken = report.answers().filter_map(|(_, answer)| report.energy.of_request(answer.request)?.amount());
+        taken.collect()
+    };
+    let mean = answered.iter().copied().sum::<MicroJoules>().joules() * 1e3 / answered.len().max(1) as f64;
+    let parts = [
+        ("read", phase(Phase::Prefill)),
+        ("generated", phase(Phase::Decode)),
+        ("answer", (!answered.is_empty()).then_some(mean)),
+    ];
+    let parts = parts.into_iter().filter_map(|(what, mj)| mj.map(|mj| (what, mj)));
+    let parts: Vec<String> = parts
+        .map(|(what, mj)| match what {
+            "answer" => format!("{} an answer", millijoules(mj)),
+            what => format!("{} a token {what}", millijoules(mj)),
+        })
+        .collect();
+    if parts.is_empty() { Ok(()) } else { writeln!(f, "        {}", parts.join(", ")) }
+}
+
+fn millijoules(mj: f64) -> String {
+    if mj < 999.95 { format!("{mj:.1} mJ") } else { format!("{:.2} J", mj / 1e3) }
 }
 
 fn some(count: u64) -> String {

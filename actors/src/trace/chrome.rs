@@ -107,6 +107,10 @@ fn write_job(out: &mut impl Write, tracks: &mut Tracks, job: &Job) -> io::Result
     args.insert("phase".into(), json!(job.phase));
     args.insert("tokens".into(), json!(job.tokens));
     args.insert("wait_us".into(), json!(micros(job.wait)));
+    args.insert("predicted_us".into(), json!(micros(job.predicted)));
+    if let Some(energy) = job.energy {
+        args.insert("energy_uj".into(), json!(energy));
+    }
     line(
         out,
         json!({"ph": "X", "cat": "job", "name": name, "pid": ACCELERATORS, "tid": tid, "ts": micros(job.begin),

@@ -2,13 +2,28 @@
 
 use std::time::Duration;
 
-use nanomind_hal::{AcceleratorId, JobLabel, JobTiming, Timestamp};
+use nanomind_hal::{AcceleratorId, JobLabel, JobTiming, MicroJoules, Timestamp};
 
 use super::{COPIED_BYTES, SLOTS_IN_USE, TARGET};
 use crate::request::RequestId;
 
+/// What was foreseen of a job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Foreseen {
+    /// How long it was going to run, as predicted when it was submitted.
+    pub predicted: Duration,
+    /// What it took by the device's profile; nothing where there is none.
+    pub energy: Option<MicroJoules>,
+}
+
 /// A job has run: a slice on the track of its accelerator.
-pub fn job(accelerator: &AcceleratorId, label: &JobLabel, timing: &JobTiming, request: Option<RequestId>) {
+pub fn job(
+    accelerator: &AcceleratorId,
+    label: &JobLabel,
+    timing: &JobTiming,
+    foreseen: &Foreseen,
+    request: Option<RequestId>,
+) {
     tracing::trace!(
         target: TARGET,
         kind = "job",
@@ -19,6 +34,8 @@ pub fn job(accelerator: &AcceleratorId, label: &JobLabel, timing: &JobTiming, re
         begin = timing.started.as_nanos(),
         length = nanos(timing.finished.since(timing.started)),
         wait = nanos(timing.started.since(timing.submitted)),
+        predicted = nanos(foreseen.predicted),
+        energy = foreseen.energy.map(MicroJoules::get),
         request = request.map(|request| request.0),
     );
 }

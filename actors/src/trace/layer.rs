@@ -71,6 +71,8 @@ struct Fields {
     begin: u64,
     length: u64,
     wait: u64,
+    predicted: u64,
+    energy: Option<u64>,
     hop: u64,
     request: Option<u64>,
     value: f64,
@@ -87,6 +89,8 @@ impl Fields {
                 begin: self.begin,
                 length: self.length,
                 wait: self.wait,
+                predicted: self.predicted,
+                energy: self.energy,
                 request: self.request,
             }),
             "work" => Record::Work {
@@ -128,6 +132,8 @@ impl Visit for Fields {
             "begin" => self.begin = value,
             "length" => self.length = value,
             "wait" => self.wait = value,
+            "predicted" => self.predicted = value,
+            "energy" => self.energy = Some(value),
             "hop" => self.hop = value,
             "request" => self.request = Some(value),
             _ => {}

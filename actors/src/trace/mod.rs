@@ -14,7 +14,7 @@ mod layer;
 mod record;
 mod summary;
 
-pub use emit::{counter, decision, hop_received, hop_sent, job, mark, node_span, pool};
+pub use emit::{Foreseen, counter, decision, hop_received, hop_sent, job, mark, node_span, pool};
 pub use file::{TraceError, TraceFile};
 pub use layer::TraceLayer;
 pub use summary::{EdgeSummary, NodeSummary, PoolSummary, SummaryError, TraceSummary};

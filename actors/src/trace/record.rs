@@ -22,5 +22,8 @@ pub(super) struct Job {
     pub(super) begin: u64,
     pub(super) length: u64,
     pub(super) wait: u64,
+    pub(super) predicted: u64,
+    /// Microjoules.
+    pub(super) energy: Option<u64>,
     pub(super) request: Option<u64>,
 }

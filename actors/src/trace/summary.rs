@@ -300,6 +300,8 @@ mod tests {
             begin,
             length: 5_000_000,
             wait: 1_000_000,
+            predicted: 4_000_000,
+            energy: Some(8_500),
             request: Some(1),
         })
     }

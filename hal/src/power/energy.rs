@@ -146,10 +146,25 @@ impl MicroWatts {
 
 /// Energy to the product of a millionth of a watt and a nanosecond: nothing is rounded before a whole microjoule is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FemtoJoules(pub(super) u128);
+pub struct FemtoJoules(pub(super) u128);
 
 impl FemtoJoules {
     const IN_A_MICROJOULE: u128 = 1_000_000_000;
+
+    /// Millionths of a watt times nanoseconds: 10⁻¹⁵ J.
+    pub fn get(self) -> u128 {
+        self.0
+    }
+
+    /// So many microjoules.
+    pub fn of(amount: MicroJoules) -> FemtoJoules {
+        FemtoJoules(u128::from(amount.0) * FemtoJoules::IN_A_MICROJOULE)
+    }
+
+    /// Whole microjoules; what is less is left out.
+    pub fn whole(self) -> MicroJoules {
+        MicroJoules(u64::try_from(self.0 / FemtoJoules::IN_A_MICROJOULE).unwrap_or(u64::MAX))
+    }
 
     /// Takes out the whole microjoules; what is left is less than one.
     pub(super) fn take_whole(&mut self) -> MicroJoules {

@@ -82,22 +82,24 @@ impl EnergyLedger {
         self.state = state;
     }
 
-    /// Charges an owner with the time that a job of it ran.
-    pub fn charge(&mut self, owner: &Arc<str>, accelerator: AcceleratorId, ran: Duration) {
+    /// Charges an owner with the time that a job of it ran. Gives the claim, as the model has it; `None` where the model
+    /// knows nothing of the accelerator.
+    pub fn charge(&mut self, owner: &Arc<str>, accelerator: AcceleratorId, ran: Duration) -> Option<FemtoJoules> {
         let price = self.model.as_ref().and_then(|model| model.added_over(accelerator, ran));
         if !self.claims.contains_key(owner) {
             self.claims.insert(Arc::clone(owner), Claim::default());
         }
-        let Some(claim) = self.claims.get_mut(owner) else { return };
+        let claim = self.claims.get_mut(owner)?;
         match price {
             Some(energy) => claim.energy += energy,
             None => claim.unpriced += ran,
         }
+        price
     }
 
     /// Settles what was charged and what passed up to now: with what was measured since the ledger was settled before,
-    /// or else by the model. Gives the energy of that time.
-    pub fn settle(&mut self, now: Timestamp, measured: Option<MicroJoules>) -> Energy {
+    /// or else by the model.
+    pub fn settle(&mut self, now: Timestamp, measured: Option<MicroJoules>) -> Settlement {
         self.count_floor(now);
         let passed = now.since(self.settled);
         self.settled = self.settled.max(now);
@@ -107,20 +109,18 @@ impl EnergyLedger {
             Some(total) => {
                 self.floor = FemtoJoules::default();
                 self.times.measured += passed;
-                self.book(total, &claims, claimed);
                 self.weakest = self.weakest.max(Some(Origin::Measured));
-                Energy::Measured(total)
+                Settlement { energy: Energy::Measured(total), shares: self.book(total, claims, claimed) }
             }
             None if self.model.is_some() => {
                 let total = claimed + self.floor.take_whole();
                 self.times.estimated += passed;
-                self.book(total, &claims, claimed);
                 self.weakest = Some(Origin::Estimated);
-                Energy::Estimated(total)
+                Settlement { energy: Energy::Estimated(total), shares: self.book(total, claims, claimed) }
             }
             None => {
                 self.times.unmeasured += passed;
-                Energy::Unmeasured
+                Settlement { energy: Energy::Unmeasured, shares: Vec::new() }
             }
         }
     }
@@ -172,24 +172,39 @@ impl EnergyLedger {
         taken
     }
 
-    fn book(&mut self, total: MicroJoules, claims: &[(Arc<str>, MicroJoules)], claimed: MicroJoules) {
+    /// Books a total, and gives what of it each owner took.
+    fn book(
+        &mut self,
+        total: MicroJoules,
+        claims: Vec<(Arc<str>, MicroJoules)>,
+        claimed: MicroJoules,
+    ) -> Vec<(Arc<str>, MicroJoules)> {
         let mut attributed = MicroJoules::ZERO;
-        for (name, claim) in claims {
-            let share = if claimed <= total {
-                *claim
-            } else {
-                let part = u128::from(claim.get()) * u128::from(total.get()) / u128::from(claimed.get());
+        let mut shares = claims;
+        for (name, share) in &mut shares {
+            if claimed > total {
+                let part = u128::from(share.get()) * u128::from(total.get()) / u128::from(claimed.get());
                 // A share of the total is no more than it.
-                MicroJoules::new(u64::try_from(part).unwrap_or(u64::MAX))
-            };
-            attributed += share;
+                *share = MicroJoules::new(u64::try_from(part).unwrap_or(u64::MAX));
+            }
+            attributed += *share;
             if let Some(account) = self.owners.get_mut(name) {
-                account.energy += share;
+                account.energy += *share;
             }
         }
         self.unattributed += total.saturating_sub(attributed);
         self.total += total;
+        shares
     }
+}
+
+/// What a ledger settled at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The energy since it was settled before.
+    pub energy: Energy,
+    /// What each owner took of it; the rest is nobody's. Of what is unmeasured nobody took anything that is known.
+    pub shares: Vec<(Arc<str>, MicroJoules)>,
 }
 
 /// What a ledger says: owners and rest sum to the total.
@@ -238,7 +253,7 @@ mod tests {
         let mut ledger = EnergyLedger::new(at(1.0), rk3566());
         ledger.charge(&"eye".into(), id("npu"), Duration::from_millis(500));
         ledger.charge(&"mind".into(), id("gpu"), Duration::from_secs(2));
-        let window = ledger.settle(at(11.0), None);
+        let window = ledger.settle(at(11.0), None).energy;
         // 10 s at 0.85 W, half a second at 1.1 W, two at 1.7 W.
         assert_eq!(window, Energy::Estimated(MicroJoules::new(8_500_000 + 550_000 + 3_400_000)));
         let statement = ledger.statement();
@@ -252,7 +267,7 @@ mod tests {
         let mut ledger = EnergyLedger::new(at(0.0), rk3566());
         ledger.enter(at(10.0), PowerState::Standby);
         ledger.enter(at(110.0), PowerState::Suspended);
-        let window = ledger.settle(at(1_110.0), None);
+        let window = ledger.settle(at(1_110.0), None).energy;
         // 10 s at 0.85 W, 100 s at 0.33 W, 1,000 s at 0.089 W.
         assert_eq!(window, Energy::Estimated(MicroJoules::new(8_500_000 + 33_000_000 + 89_000_000)));
     }
@@ -277,7 +292,7 @@ mod tests {
     fn what_is_not_known_is_unmeasured_and_not_zero() {
         let mut ledger = EnergyLedger::new(at(0.0), None);
         ledger.charge(&"mind".into(), id("cpu"), Duration::from_secs(1));
-        assert_eq!(ledger.settle(at(2.0), None), Energy::Unmeasured);
+        assert_eq!(ledger.settle(at(2.0), None).energy, Energy::Unmeasured);
         let statement = ledger.statement();
         assert_eq!((statement.total, statement.unattributed), (Energy::Unmeasured, Energy::Unmeasured));
         assert_eq!(owners(&statement), ["mind: unmeasured"]);
@@ -317,13 +332,17 @@ mod tests {
             let places = ["cpu", "cpu:0", "cpu:1", "gpu", "npu", "npu:7"].map(id);
             let mut ledger = EnergyLedger::new(Timestamp::default(), rk3566().filter(|_| modelled));
             let (mut now, mut sum, mut times) = (Timestamp::default(), 0, Duration::ZERO);
+            let mut shared: BTreeMap<Arc<str>, u64> = BTreeMap::new();
             for (jobs, length, measured) in windows {
                 for (name, place, ran) in jobs {
                     ledger.charge(&names[name], places[place], Duration::from_nanos(ran));
                 }
                 now = now + Duration::from_nanos(length);
                 times += Duration::from_nanos(length);
-                let window = ledger.settle(now, measured.map(MicroJoules::new));
+                let Settlement { energy: window, shares } = ledger.settle(now, measured.map(MicroJoules::new));
+                for (name, share) in shares {
+                    *shared.entry(name).or_insert(0) += share.get();
+                }
                 sum += window.amount().map_or(0, MicroJoules::get);
                 if let Some(measured) = measured {
                     prop_assert_eq!(window, Energy::Measured(MicroJoules::new(measured)));
@@ -333,6 +352,9 @@ mod tests {
                 let parts: u64 = statement.owners.values().copied().map(known).sum();
                 prop_assert_eq!(parts + known(statement.unattributed), known(statement.total));
                 prop_assert_eq!(known(statement.total), sum);
+                for (name, owner) in &statement.owners {
+                    prop_assert_eq!(known(*owner), shared.get(name).copied().unwrap_or(0));
+                }
                 prop_assert_eq!(statement.measured + statement.estimated + statement.unmeasured, times);
             }
         }

@@ -17,8 +17,8 @@ mod trace;
 
 pub use attribute::AttributeError;
 pub use battery::{BatteryError, BatteryReading, BatterySource, ChargeStatus, StateOfCharge, StateOfChargeError};
-pub use energy::{Energy, MicroJoules};
-pub use ledger::{EnergyLedger, EnergyStatement};
+pub use energy::{Energy, FemtoJoules, MicroJoules};
+pub use ledger::{EnergyLedger, EnergyStatement, Settlement};
 pub use meter::{EnergyMeter, MeterReading, MeterScope, energy_meters};
 pub use model::{PowerModel, PowerState};
 pub use simulated::{BatterySettings, SimulatedBattery, Warming};

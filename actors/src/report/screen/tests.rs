@@ -10,7 +10,7 @@ fn node(name: &str, kind: &str, jobs: &[(&str, u64, f64, f64, u64)]) -> Value {
                 "longest_wait_ms": wait_ms })
     });
     json!({ "node": name, "kind": kind, "end": "finished", "failed": false, "restarts": 0, "moves": 0,
-            "ran_on": ran_on.collect::<Vec<_>>(), "counters": {}, "answers": [], "energy": { "source": "unmeasured" } })
+            "ran_on": ran_on.collect::<Vec<_>>(), "counters": {}, "answers": [], "energy": "unmeasured", "phases": [] })
 }
 
 fn answer(request: u64, first_token_ms: f64, cached: u64) -> Value {
@@ -32,11 +32,18 @@ fn sight() -> Value {
         "first_outputs": [{ "request": 1, "after_ms": 117.4 }],
         "nodes": [node("question", "Prompt", &[]), node("picture", "Image", &[("cpu", 1, 2.0, 0.0, 0)]), eye, mind],
         "edges": [{ "edge": "picture.image → eye.image", "packets": 2, "tokens": 0, "dropped": 0, "cancelled": 0,
-                    "received": 2, "waits": 0 }],
+                    "received": 2, "waits": 0, "energy": "unmeasured", "wasted": "unmeasured" }],
         "pools": [pool("eye.patches"), pool("projector.tokens")],
         "memory": { "weights": 12_300_000, "kv_cache": 153_600, "slots": 1_000_000, "peak_resident": 43_210_000 },
-        "accelerators": [], "decisions": [], "energy": { "source": "unmeasured" },
+        "accelerators": [], "decisions": [], "energy": unknown(),
     })
+}
+
+/// The energy of a run of which nothing is known.
+fn unknown() -> Value {
+    json!({ "source": "nothing", "total": "unmeasured", "bricks": "unmeasured", "unattributed": "unmeasured",
+            "loading": "unmeasured", "requests": [], "earlier_requests": { "requests": 0, "energy": "unmeasured" },
+            "no_request": "unmeasured", "unsent": "unmeasured", "measured_s": 0.0, "estimated_s": 0.0, "unmeasured_s": 0.3 })
 }
 
 fn shown(report: Value) -> String {
@@ -80,16 +87,25 @@ memory  weights 98.0 MB
 }
 
 #[test]
-fn measured_energy_and_lost_requests_are_named_with_their_source() {
+fn known_energy_and_lost_requests_are_named_with_their_source() {
     let mut report = sight();
-    report["energy"] = json!({ "source": "measured", "joules": 2.25 });
-    report["nodes"][3]["energy"] = json!({ "source": "estimated", "joules": 1.5 });
+    report["energy"]["total"] = json!({ "measured": 2_250_000 });
+    report["energy"]["bricks"] = json!({ "estimated": 1_500_000 });
+    report["energy"]["loading"] = json!({ "estimated": 200_000 });
+    report["nodes"][3]["energy"] = json!({ "estimated": 1_480_000 });
+    report["nodes"][3]["phases"] = json!([
+        { "phase": "prefill", "jobs": 3, "tokens": 150, "energy": { "estimated": 600_000 }, "mj_per_token": 4.0 },
+        { "phase": "decode", "jobs": 20, "tokens": 34, "energy": { "estimated": 680_000 }, "mj_per_token": 20.0 }]);
+    let request = |request: u64, energy: u64| json!({ "request": request, "energy": { "estimated": energy } });
+    report["energy"]["requests"] = json!([request(1, 1_000_000), request(2, 300_000), request(3, 7)]);
     report["requests"] = json!({ "minted": 9, "answered": 2, "failed": 1, "cancelled": 0, "dropped": 5 });
     report["edges"][0]["dropped"] = json!(5);
     let shown = shown(report);
     for told in [
-        "0.32 s, 2 of 9 requests answered, 1 failed, 5 dropped, 1 unfinished, 2.2 J measured",
-        "1.5 J estimated",
+        "0.32 s, 2 of 9 requests answered, 1 failed, 5 dropped, 1 unfinished",
+        "140 tokens  1.480 J",
+        "energy  2.250 J (measured); bricks 1.500 J (estimated), loading 200.000 mJ",
+        "        4.0 mJ a token read, 20.0 mJ a token generated, 650.0 mJ an answer",
         "picture.image → eye.image: 2 packets, 5 dropped, 0 cancelled",
     ] {
         assert!(shown.contains(told), "{told} is missing:\n{shown}");
@@ -99,11 +115,15 @@ fn measured_energy_and_lost_requests_are_named_with_their_source() {
 #[test]
 fn the_longest_of_reports_fits_a_screen_of_80_by_24() {
     let mut report = sight();
+    for part in ["total", "bricks", "loading"] {
+        report["energy"][part] = json!({ "estimated": 98_765_432 });
+    }
+    report["nodes"][3]["energy"] = json!({ "estimated": 98_765_432 });
     let answers: Vec<Value> = (0..200).map(|request| answer(request, 1234.5, 140)).collect();
     report["nodes"][3]["answers"] = Value::Array(answers);
     let edges = (0..30).map(|edge| {
         json!({ "edge": format!("picture.image → eye{edge}.image"), "packets": 300, "tokens": 0, "dropped": 299,
-                "cancelled": 0, "received": 2, "waits": 0 })
+                "cancelled": 0, "received": 2, "waits": 0, "energy": { "estimated": 7 }, "wasted": { "estimated": 3 } })
     });
     report["edges"] = Value::Array(edges.collect());
     let shown = shown(report);
