@@ -22,6 +22,9 @@ pub type Accelerators = IndexMap<AcceleratorId, Accelerator>;
 /// Long work is cut to jobs that are predicted to take this long, so that nothing waits longer behind one.
 pub(crate) const JOB_TIME: Duration = Duration::from_millis(20);
 
+/// How often a node that is assigned to a lost accelerator looks whether it has somewhere to go.
+const LOOK_FOR_LOST: Duration = Duration::from_millis(100);
+
 /// What a node says of a job beside the work itself.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
@@ -99,14 +102,9 @@ impl Jobs {
         spec: JobSpec,
         work: impl FnOnce(&Lane) -> T + Send + 'static,
     ) -> Result<JobOutcome<T>, NodeError> {
-        let Some(id) = self.assigned() else {
-            return Err(NodeError::NoAccelerator { node: self.node.to_string() });
-        };
+        let (id, accelerator) = self.accelerator().await?;
         let prepared = self.clock.now();
         self.prepare(id).await?;
-        let Some(accelerator) = self.accelerators.get(&id) else {
-            return Err(NodeError::UnknownAccelerator { node: self.node.to_string(), accelerator: id });
-        };
         let predicted = accelerator.predict(spec.phase, spec.cost);
         let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
         let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
@@ -126,6 +124,23 @@ impl Jobs {
     /// How long the node's jobs have run since this was asked last.
     pub(crate) fn take_worked(&self) -> Duration {
         self.worked.take()
+    }
+
+    /// Where the next job goes. While that accelerator is lost, this waits: for the governor to assign the node elsewhere,
+    /// where its placement allows that, or for the accelerator to be there again.
+    async fn accelerator(&self) -> Result<(AcceleratorId, &Accelerator), NodeError> {
+        loop {
+            let Some(id) = self.assigned() else {
+                return Err(NodeError::NoAccelerator { node: self.node.to_string() });
+            };
+            match self.accelerators.get(&id) {
+                None => {
+                    return Err(NodeError::UnknownAccelerator { node: self.node.to_string(), accelerator: id });
+                }
+                Some(accelerator) if !accelerator.is_lost() => return Ok((id, accelerator)),
+                Some(_) => self.clock.sleep(LOOK_FOR_LOST).await,
+            }
+        }
     }
 
     /// Calls the move hook if the node's last job ran elsewhere.

@@ -42,6 +42,7 @@ mod runtime;
 mod shapes;
 mod shared;
 mod signals;
+pub mod simulation;
 mod standby;
 pub mod supervisor;
 mod tally;

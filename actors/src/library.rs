@@ -44,10 +44,18 @@ impl NodeLibrary {
         spec: NodeSpec,
         constructor: impl Fn(&PlannedNode) -> Result<N, NodeError> + 'static,
     ) -> Result<(), SpecError> {
+        self.register_boxed(spec, move |plan| Ok(Box::new(constructor(plan)?) as Box<dyn Node>))
+    }
+
+    /// As [`NodeLibrary::register`], of nodes that only their trait is known of.
+    pub(crate) fn register_boxed(
+        &mut self,
+        spec: NodeSpec,
+        constructor: impl Fn(&PlannedNode) -> Result<Box<dyn Node>, NodeError> + 'static,
+    ) -> Result<(), SpecError> {
         let kind = spec.kind.clone();
         self.registry.register(spec)?;
-        let boxed: Constructor = Rc::new(move |plan| Ok(Box::new(constructor(plan)?) as Box<dyn Node>));
-        self.constructors.insert(kind, boxed);
+        self.constructors.insert(kind, Rc::new(constructor));
         Ok(())
     }
 

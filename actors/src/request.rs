@@ -149,6 +149,13 @@ struct Open {
     first_output: Option<Timestamp>,
 }
 
+/// When an open request was minted, and when the first part of its answer was shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestTimes {
+    pub(crate) minted: Timestamp,
+    pub(crate) first_output: Option<Timestamp>,
+}
+
 #[derive(Default, Debug)]
 struct Ledger {
     open: BTreeMap<RequestId, Open>,
@@ -305,6 +312,13 @@ impl Requests {
     /// The counts so far.
     pub fn counts(&self) -> RequestCounts {
         self.shared.ledger.lock().counts
+    }
+
+    /// The times of a request that has not ended.
+    pub(crate) fn times(&self, id: RequestId) -> Option<RequestTimes> {
+        let ledger = self.shared.ledger.lock();
+        let open = ledger.open.get(&id)?;
+        Some(RequestTimes { minted: open.minted, first_output: open.first_output })
     }
 
     /// How many requests have not ended.

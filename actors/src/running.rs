@@ -102,6 +102,17 @@ impl Running {
         }
     }
 
+    /// What the nodes of the run share.
+    pub(crate) fn shared(&self) -> &RunShared {
+        &self.actors.shared
+    }
+
+    /// Runs until every node has ended, while `companion` goes on beside them for as long.
+    pub(crate) fn wait_with(self, companion: impl Future<Output = ()> + 'static) -> RunReport {
+        self.system.runtime().spawn(companion);
+        self.wait()
+    }
+
     /// Runs until every node has ended, by itself or because the run was drained or stopped.
     pub fn wait(self) -> RunReport {
         let Running { actors, system } = self;

@@ -66,5 +66,6 @@ pub use reference::{UnknownKind, example_graph, reference};
 pub use registry::{Registry, SpecError};
 pub use report::{Drawing, Report};
 pub use source::{Location, Source, Span};
+pub use suggest::nearest as nearest_word;
 pub use surroundings::{LoadError, Loader, Machine, ModelCatalogue, ModelFacts, ModelProblem, NoFiles, Surroundings};
-pub use units::{parse_memory, show_bytes as show_memory};
+pub use units::{parse_memory, parse_time, show_bytes as show_memory, show_duration as show_time};

@@ -42,6 +42,12 @@ impl Plan {
         self.power
     }
 
+    /// The same plan with another aim of the governor: nothing that was checked depends on it.
+    #[must_use]
+    pub fn with_power(self, power: PowerPolicy) -> Plan {
+        Plan { power, ..self }
+    }
+
     /// Memory that the graph takes at worst.
     pub fn memory(&self) -> &MemoryEstimate {
         &self.memory

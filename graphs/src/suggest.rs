@@ -8,7 +8,7 @@ const LISTED: usize = 16;
 const COMPARED: usize = 200;
 
 /// The candidate nearest to `word`, if few enough letters differ (a third of the word, at least one) or only case does.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let reach = (word.chars().count() / 3).max(1);
     candidates

@@ -66,8 +66,13 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     parse_bytes(text).ok()
 }
 
+/// Reads a span of time such as `"90s"` or `"1.5h"`; `None` if it is none.
+pub fn parse_time(text: &str) -> Option<Duration> {
+    parse_duration(text).ok()
+}
+
 /// A span in the largest unit that keeps it exact, as a graph would write it.
-pub(crate) fn show_duration(span: Duration) -> String {
+pub fn show_duration(span: Duration) -> String {
     let nanos = span.as_nanos();
     for (unit, each) in [("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)] {
         if nanos >= each && nanos.is_multiple_of(each) {

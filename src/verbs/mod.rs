@@ -14,6 +14,7 @@ mod nodes;
 mod pull;
 mod run;
 mod show;
+mod simulate;
 mod trace;
 mod validate;
 
@@ -22,6 +23,8 @@ mod validate;
 pub enum Verb {
     /// Run a graph
     Run(run::Args),
+    /// Simulate a graph on a device: hours of its battery, energy of each brick, latency, in virtual time
+    Simulate(simulate::Args),
     /// Check a graph: all mistakes in one go, each with its place and what to do
     Validate(validate::Args),
     /// Draw a graph as Mermaid, DOT or SVG
@@ -61,6 +64,7 @@ impl Verb {
     pub fn run(self, globals: &Globals, trace: Option<TraceFile>) -> Result<(), Exit> {
         match self {
             Verb::Run(args) => run::run(args, globals, trace),
+            Verb::Simulate(args) => simulate::run(args, globals),
             Verb::Validate(args) => validate::run(args, globals),
             Verb::Graph(args) => graph::run(args, globals),
             Verb::Nodes(args) => nodes::run(args),

@@ -54,7 +54,8 @@ impl Observer {
         let at = self.machine.clock().now();
         let before = self.before.take().unwrap_or(Before { at, busy: BTreeMap::new() });
         let mut busy = BTreeMap::new();
-        let places = self.machine.accelerators().map(|(accelerator, cores)| {
+        let working = self.machine.accelerators().filter(|(accelerator, _)| !accelerator.is_lost());
+        let places = working.map(|(accelerator, cores)| {
             observe_accelerator(accelerator, cores, at.since(before.at), &before.busy, &mut busy)
         });
         let accelerators: Vec<AcceleratorObservation> = places.collect();

@@ -4,21 +4,21 @@ mod camera;
 mod frames;
 mod image;
 mod image_folder;
-mod llm;
-mod pace;
-mod picture_show;
+pub(crate) mod llm;
+pub(crate) mod pace;
+pub(crate) mod picture_show;
 mod preview;
-mod projector;
+pub(crate) mod projector;
 mod prompt;
-mod row_cache;
+pub(crate) mod row_cache;
 mod scene_camera;
 mod stdout;
 mod text_file;
 mod text_sink;
-mod timer;
+pub(crate) mod timer;
 mod token_embedding;
 mod vision_encoder;
-mod whole_text;
+pub(crate) mod whole_text;
 
 use nanomind_graphs::SpecError;
 

@@ -14,19 +14,19 @@ const IN_STEP: Duration = Duration::from_millis(5);
 const LOWEST_RATE: f64 = 1e-4;
 
 /// When frames are due: at full duty one each `every`, or with zero one after the other; at less duty as much less often.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     every: Duration,
     /// When the last frame was due; none before the first, which is due at once.
     last: Option<Timestamp>,
 }
 
 impl Pace {
-    pub(super) fn new(every: Duration) -> Pace {
+    pub(crate) fn new(every: Duration) -> Pace {
         Pace { every, last: None }
     }
 
     /// Waits until the next frame is due. Another duty takes effect at once, however long the wait was to be.
-    pub(super) async fn wait(&mut self, context: &NodeContext) {
+    pub(crate) async fn wait(&mut self, context: &NodeContext) {
         self.wait_by(context.clock(), &context.duty).await;
     }
 

@@ -12,7 +12,7 @@ use crate::jobs::JobSpec;
 use crate::request::Request;
 
 /// The job of making a picture. What that costs is not known before it is done.
-pub(super) fn picture_job(request: Option<Request>) -> JobSpec {
+pub(crate) fn picture_job(request: Option<Request>) -> JobSpec {
     let (phase, class, cost) = (Phase::Prepare, JobClass::Vision, JobCost::default());
     JobSpec { phase, tokens: 0, class, cost, request: request.map(|request| request.id) }
 }

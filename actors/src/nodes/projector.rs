@@ -27,7 +27,7 @@ use crate::residence::{Residence, Stage};
 use crate::weights::WeightSource;
 
 /// Blocks of patches that a job takes at least.
-const FEWEST_BLOCKS: usize = 16;
+pub(crate) const FEWEST_BLOCKS: usize = 16;
 /// Rows that slots can be made for.
 const ROWS: std::ops::RangeInclusive<i64> = 1..=1 << 20;
 

@@ -8,13 +8,13 @@ use crate::node::NodeContext;
 use crate::request::RequestId;
 
 /// The field that bounds a cache.
-pub(super) const FIELD: &str = "cache";
+pub(crate) const FIELD: &str = "cache";
 
 /// However small pictures are, no more slots than these are kept: looking through them takes no time worth a thought.
 const MOST_SLOTS: u64 = 32;
 
 /// The field of a node that keeps rows.
-pub(super) fn field() -> FieldSpec {
+pub(crate) fn field() -> FieldSpec {
     FieldSpec::bytes(
         FIELD,
         0..=1 << 40,
@@ -25,14 +25,14 @@ pub(super) fn field() -> FieldSpec {
 }
 
 /// How many slots of `max_tokens` rows of `width` elements the field of `plan` lets a node keep.
-pub(super) fn slots(plan: &PlannedNode, max_tokens: usize, width: usize) -> Result<usize, NodeError> {
+pub(crate) fn slots(plan: &PlannedNode, max_tokens: usize, width: usize) -> Result<usize, NodeError> {
     let slot = (max_tokens * width * size_of::<f32>()).max(1) as u64;
     Ok(usize::try_from((plan.bytes(FIELD)? / slot).min(MOST_SLOTS)).unwrap_or(0))
 }
 
 /// What one node keeps, in at most `slots` slots.
 #[derive(Default)]
-pub(super) struct RowCache {
+pub(crate) struct RowCache {
     slots: usize,
     /// By what they were made of, the least recently used first. A picture may take several slots.
     kept: Vec<(PictureDigest, Vec<Embeddings>)>,
@@ -40,12 +40,12 @@ pub(super) struct RowCache {
 
 impl RowCache {
     /// Says how many slots may be kept; before, it is none.
-    pub(super) fn allow(&mut self, slots: usize) {
+    pub(crate) fn allow(&mut self, slots: usize) {
         self.slots = slots;
     }
 
     /// What was made of `source` before. Counts a hit, which the trace shows, or a miss.
-    pub(super) fn recall(
+    pub(crate) fn recall(
         &mut self,
         context: &NodeContext,
         request: RequestId,
@@ -62,7 +62,7 @@ impl RowCache {
     }
 
     /// Keeps what was made of `source`, if there is room for it when all else is given back.
-    pub(super) fn keep(&mut self, context: &NodeContext, source: PictureDigest, rows: &[Embeddings]) {
+    pub(crate) fn keep(&mut self, context: &NodeContext, source: PictureDigest, rows: &[Embeddings]) {
         if rows.is_empty() || rows.len() > self.slots {
             return;
         }
@@ -71,7 +71,7 @@ impl RowCache {
     }
 
     /// Whether a picture of `slots` slots will be kept; if so, there is room for it from now on.
-    pub(super) fn reserve(&mut self, context: &NodeContext, slots: usize) -> bool {
+    pub(crate) fn reserve(&mut self, context: &NodeContext, slots: usize) -> bool {
         let fits = slots <= self.slots;
         if fits {
             self.make_room(context, slots);

@@ -41,7 +41,7 @@ edges: [("clock.text", "mind.prompt"), ("mind.text", "reply.text")]"#,
         )
 }
 
-pub(super) struct Timer {
+pub(crate) struct Timer {
     every: Duration,
     /// `None`: without end.
     count: Option<u64>,
@@ -49,7 +49,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn new(plan: &PlannedNode) -> Result<Timer, NodeError> {
+    pub(crate) fn new(plan: &PlannedNode) -> Result<Timer, NodeError> {
         let count = u64::try_from(plan.integer("count")?).ok().filter(|&count| count > 0);
         Ok(Timer { every: plan.duration("every")?, count, text: plan.text("text")?.into() })
     }

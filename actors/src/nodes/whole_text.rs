@@ -10,13 +10,13 @@ const TEXTS_KEPT: usize = 64;
 
 /// Texts in the making.
 #[derive(Default, Debug)]
-pub(super) struct WholeText {
+pub(crate) struct WholeText {
     parts: BTreeMap<RequestId, String>,
 }
 
 impl WholeText {
     /// Takes a packet; gives the whole text with its last piece. Packets without text add nothing.
-    pub(super) fn push(&mut self, packet: &Packet) -> Option<String> {
+    pub(crate) fn push(&mut self, packet: &Packet) -> Option<String> {
         let piece = packet.as_text().unwrap_or_default();
         if packet.last && !self.parts.contains_key(&packet.request) {
             return Some(piece.to_owned());

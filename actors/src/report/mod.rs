@@ -4,6 +4,8 @@ mod energy;
 mod screen;
 mod table;
 
+pub(crate) use table::Table;
+
 use indexmap::IndexMap;
 use nanomind_hal::Energy;
 use nanomind_hal::tabm::SlotPool;
@@ -126,7 +128,7 @@ pub struct NodeOutcome {
 }
 
 /// What a node had one accelerator do.
-#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PlacementReport {
     /// Which accelerator.
     pub accelerator: String,

@@ -3,19 +3,19 @@
 use std::fmt;
 
 /// A table; `Display` ends every row with a line end.
-pub(super) struct Table {
+pub(crate) struct Table {
     titles: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these column titles; the first column is aligned to the left, all others to the right.
-    pub(super) fn new<const N: usize>(titles: [&'static str; N]) -> Table {
+    pub(crate) fn new<const N: usize>(titles: [&'static str; N]) -> Table {
         Table { titles: titles.into(), rows: Vec::new() }
     }
 
     /// Adds a row. An empty cell stands for what was not measured.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 

@@ -84,6 +84,16 @@ impl Picture {
         (expected > 0 && rgb.len() == expected).then(|| Picture::of_pixels(width, height, rgb))
     }
 
+    /// A picture that nobody takes: it has a size and is known by a number, but holds no pixels. For simulations, in which
+    /// nothing looks at pictures.
+    ///
+    /// # Panics
+    /// A side is zero.
+    pub fn unseen(width: usize, height: usize, number: u64) -> Picture {
+        assert!(width > 0 && height > 0, "{width} by {height}");
+        Picture { name: "".into(), width, height, rgb: Vec::new(), digest: PictureDigest::nameless(number) }
+    }
+
     /// Takes the digest here, in the job that makes the picture, so that nobody who only passes it on has to.
     fn of_pixels(width: usize, height: usize, rgb: Vec<u8>) -> Picture {
         let digest = PictureDigest::of_rgb(width, height, &rgb);
@@ -111,7 +121,7 @@ impl Picture {
         self.height
     }
 
-    /// The pixels, `[height, width, 3]`.
+    /// The pixels, `[height, width, 3]`; none of a picture that nobody took.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }

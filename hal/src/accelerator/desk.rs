@@ -31,6 +31,7 @@ struct State {
     /// What the running job was predicted to take.
     running_for: Duration,
     waker: Option<Waker>,
+    lost: bool,
     stopped: bool,
 }
 
@@ -50,6 +51,7 @@ impl Desk {
             stats,
             running_for: Duration::ZERO,
             waker: None,
+            lost: false,
             stopped: false,
         };
         Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new() }
@@ -80,6 +82,14 @@ impl Desk {
             backlog: state.queue.backlog(predict).saturating_add(running),
             ..state.stats.clone()
         }
+    }
+
+    pub(super) fn set_lost(&self, lost: bool) {
+        self.state.lock().lost = lost;
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.state.lock().lost
     }
 
     pub(super) fn stop(&self) {

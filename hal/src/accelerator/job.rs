@@ -64,6 +64,14 @@ pub enum JobError {
         /// Whose work it was.
         label: JobLabel,
     },
+    /// The accelerator was lost before the job had ended: its driver or its power is gone.
+    #[error("{label}: {accelerator} was lost")]
+    Lost {
+        /// The accelerator.
+        accelerator: AcceleratorId,
+        /// Whose work it was.
+        label: JobLabel,
+    },
     /// The accelerator was stopped before the job began.
     #[error("{accelerator} was stopped")]
     Stopped {

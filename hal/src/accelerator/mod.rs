@@ -129,6 +129,19 @@ impl Accelerator {
         self.owner.desk.stats()
     }
 
+    /// A simulated accelerator is lost, or is there again: while it is lost, its jobs fail with [`JobError::Lost`], the
+    /// running one when its time has passed. One of real cores is never lost.
+    pub fn set_lost(&self, lost: bool) {
+        if self.owner.thread.is_none() {
+            self.owner.desk.set_lost(lost);
+        }
+    }
+
+    /// Whether it is lost.
+    pub fn is_lost(&self) -> bool {
+        self.owner.desk.is_lost()
+    }
+
     /// Ends it: the job that runs is finished, all that wait fail with [`JobError::Stopped`], and so do those that are
     /// submitted later. Returns at once.
     pub fn stop(&self) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::desk::Desk;
 use super::job::{JobError, JobTiming};
 use super::lease::CoreLease;
+use super::order::JobLabel;
 use super::queue::Waiting;
 use crate::cpu::{CpuSet, Lane};
 use crate::profile::Roofline;
@@ -35,22 +36,39 @@ impl Simulation {
         let Some(Waiting { order, submitted, mut job }) = self.desk.begin() else { return };
         let (label, clock) = (&order.label, &self.desk.clock);
         let started = clock.now();
-        let Some(time) = self.roofline.time(label.phase, order.cost) else {
-            drop(guard);
-            self.desk.withdraw();
-            job.refuse(JobError::Unsupported { accelerator: self.desk.id, label: label.clone() });
-            return;
+        let refused = match self.roofline.time(label.phase, order.cost) {
+            Some(_) if self.desk.is_lost() => Err(self.lost(label)),
+            Some(time) => Ok(time),
+            None => Err(JobError::Unsupported { accelerator: self.desk.id, label: label.clone() }),
+        };
+        let time = match refused {
+            Ok(time) => time,
+            Err(error) => {
+                drop(guard);
+                self.desk.withdraw();
+                return job.refuse(error);
+            }
         };
         // On the thread that drives the runtime: only so does time stand still meanwhile.
         let succeeded = job.work(&Lane::single());
         clock.sleep_until(started + time).await;
         let timing = JobTiming { submitted, started, finished: clock.now() };
         drop(guard);
+        if self.desk.is_lost() {
+            self.desk.withdraw();
+            return job.refuse(self.lost(label));
+        }
         self.desk.end(&order, timing, succeeded);
         // A job catches its own panic; this is for a result that panics when it is dropped, its handle being gone.
         if catch_unwind(AssertUnwindSafe(|| job.deliver(label, timing))).is_err() {
             tracing::error!(%label, "the result of a job panicked when it was dropped");
         }
+    }
+}
+
+impl Simulation {
+    fn lost(&self, label: &JobLabel) -> JobError {
+        JobError::Lost { accelerator: self.desk.id, label: label.clone() }
     }
 }
 

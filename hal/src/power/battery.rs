@@ -44,6 +44,7 @@ impl BatterySource {
         match self {
             BatterySource::Sysfs { root } => supply::read(root, now),
             BatterySource::Trace(trace) => Ok(Some(trace.at(now))),
+            BatterySource::Simulated(battery) if battery.is_silent() => Err(BatteryError::Silent),
             BatterySource::Simulated(battery) => Ok(Some(battery.read(now))),
             BatterySource::None => Ok(None),
         }
@@ -163,6 +164,9 @@ pub enum BatteryError {
     /// One of its files cannot be read, or holds what it should not.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
+    /// A simulated one is to say nothing just now.
+    #[error("the simulated battery does not answer")]
+    Silent,
     /// It says in none of the known ways how full it is.
     #[error("{}: expected energy_now with energy_full, charge_now with charge_full, or capacity, found none of them", path.display())]
     NoLevel {

@@ -68,6 +68,7 @@ struct Cell {
     discharging: bool,
     temperature_c: f64,
     emptied_at: Option<Timestamp>,
+    silent: bool,
 }
 
 impl SimulatedBattery {
@@ -84,6 +85,7 @@ impl SimulatedBattery {
             discharging: true,
             temperature_c: settings.ambient_c,
             emptied_at: None,
+            silent: false,
         };
         SimulatedBattery { cell: Arc::new(Mutex::new(cell)) }
     }
@@ -115,6 +117,16 @@ impl SimulatedBattery {
         if cell.settings.warming.is_none() {
             cell.temperature_c = degrees_c;
         }
+    }
+
+    /// Whether it cannot be read from now on, as a meter that fails: [`BatterySource::read`](super::BatterySource::read)
+    /// gives an error then. It goes on all the same.
+    pub fn set_silent(&self, silent: bool) {
+        self.cell.lock().silent = silent;
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.cell.lock().silent
     }
 
     /// What it still gives.

@@ -18,7 +18,7 @@ use crate::report::AnswerReport;
 use crate::request::Request;
 
 /// Chunks of prefill that are tried, longest first.
-const CHUNKS: [usize; 6] = [256, 128, 64, 32, 16, 8];
+pub(crate) const CHUNKS: [usize; 6] = [256, 128, 64, 32, 16, 8];
 
 pub(super) struct Answer<'a> {
     context: &'a NodeContext,

@@ -8,17 +8,17 @@ use crate::packet::{Packet, Payload};
 use crate::request::{Request, RequestId};
 
 /// A question, whole.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     /// The request that the answer belongs to.
-    pub(super) request: Request,
+    pub(crate) request: Request,
     /// The request that the question came with, where it is another one: it is latched and asked about each picture.
-    pub(super) latched: Option<RequestId>,
-    pub(super) question: String,
-    pub(super) pictures: Vec<Embeddings>,
+    pub(crate) latched: Option<RequestId>,
+    pub(crate) question: String,
+    pub(crate) pictures: Vec<Embeddings>,
 }
 
 /// What a firing makes of it.
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// This is to be answered.
     Whole(Box<Ask>),
     /// More of it is to come.
@@ -30,7 +30,7 @@ pub(super) enum Asked {
 }
 
 /// Questions in the making.
-pub(super) struct Asks {
+pub(crate) struct Asks {
     texts: WholeText,
     /// Pictures of a request that triggers by them and brings more than one.
     pictures: Option<(RequestId, Vec<Embeddings>)>,
@@ -38,13 +38,13 @@ pub(super) struct Asks {
 }
 
 impl Asks {
-    pub(super) fn new(most_pictures: usize) -> Asks {
+    pub(crate) fn new(most_pictures: usize) -> Asks {
         Asks { texts: WholeText::default(), pictures: None, most_pictures }
     }
 
     /// Takes what fired: the question, if the graph has it trigger the node, or else a picture, which the last whole
     /// question is asked about.
-    pub(super) fn take(&mut self, firing: &Firing) -> Asked {
+    pub(crate) fn take(&mut self, firing: &Firing) -> Asked {
         let request = firing.packet.request();
         if *firing.port == *"prompt" {
             return match self.texts.push(&firing.packet) {

@@ -18,7 +18,8 @@ use crate::request::{Request, RequestEnd};
 use crate::residence::Residence;
 use crate::weights::WeightSource;
 use answer::Answer;
-use asks::{Asked, Asks};
+pub(crate) use answer::CHUNKS;
+pub(crate) use asks::{Ask, Asked, Asks};
 use fields::LlmFields;
 use mind::Mind;
 
@@ -133,9 +134,7 @@ impl Node for Llm {
                     Asked::InPieces => {}
                     Asked::Nothing => pass_over(&context, request),
                     Asked::TooMany => {
-                        let cause =
-                            format!("expected at most {most} pictures of one request (field pictures), found more");
-                        context.refuse(request, cause).await?;
+                        context.refuse(request, too_many(most)).await?;
                     }
                     Asked::Whole(ask) => {
                         let latched = ask.latched;
@@ -156,10 +155,15 @@ impl Node for Llm {
 }
 
 /// A picture that came before any question is out of date when the first one comes: it is dropped, and counted.
-fn pass_over(context: &NodeContext, request: Request) {
+pub(crate) fn pass_over(context: &NodeContext, request: Request) {
     tracing::info!(node = &**context.name(), "no question has come yet: pictures are passed over");
     context.count("pictures before any question", 1);
     context.requests().settle(request.id, RequestEnd::Dropped);
+}
+
+/// What is wrong with a request that brings more than `most` pictures.
+pub(crate) fn too_many(most: usize) -> String {
+    format!("expected at most {most} pictures of one request (field pictures), found more")
 }
 
 /// What the node sends of an answer.

@@ -1,0 +1,112 @@
+//! `nanomind simulate GRAPH`: days of a device's battery in seconds, in virtual time.
+use std::{path::PathBuf, sync::Arc};
+
+use nanomind::{
+    actors::{
+        GraphFiles, StoredModels,
+        simulation::{BatteryChoice, Scenario, Simulation},
+    },
+    graphs::Plan,
+    hal::{Clock, profile::DeviceProfile},
+};
+
+use crate::{
+    exit::{Code, Exit},
+    globals::Globals,
+    graph_file::{self, GraphArgs},
+    models,
+    output::{self, Format, FormatArgs},
+};
+
+/// Arguments of `simulate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  nanomind simulate graphs/library/camera-assistant.ron --device rk3566\n  \
+    nanomind simulate graphs/library/watch.ron --device rk3566 --battery 2000mAh --seed 7 --plot day.svg\n\n\
+    Without --scenario a day at home, from 08:00 on, the battery full, no charger, 22 degrees: questions come by chance, 6 an\n\
+    hour from 7 to 9, 2 from 9 to 17, 7 from 17 to 22 and 0.2 at night, of 8 to 24 tokens with answers of 20 to 60; something\n\
+    moves before a camera 12, 4, 12 and 0.5 times an hour, for 5 s to a minute. A Prompt with a text of its own asks that\n\
+    once, at the beginning; Timers tick as in a run. An empty battery ends the simulation.\n\n\
+    A scenario is a RON file, of which every field but the name may be left out:\n  \
+    Scenario(name: \"an evening\", begins: \"17:00\", lasts: \"6h\", level: 0.8,\n    \
+    prompts: (at: [(time: \"10min\", tokens: 12, answer: 40)], by_hour: [(from: \"17:00\", to: \"22:00\", rate: 7)],\n      \
+    tokens: (8, 24), answers: (20, 60)),\n    \
+    motion: (at: [(time: \"30min\", lasts: \"2min\")], by_hour: [(from: \"17:00\", to: \"22:00\", rate: 12)],\n      \
+    lasts: (\"5s\", \"60s\")),\n    \
+    picture: (640, 480), ambient: [(from: \"2h\", celsius: 30)], charging: [(from: \"3h\", to: \"4h\", watts: 5)],\n    \
+    faults: [Accelerator(name: \"npu\", from: \"1h\", to: \"2h\"), Sensor(node: \"camera\", from: \"5h\", to: \"6h\")])\n\n\
+    The report goes to stdout and is the same, to the byte, for the same graph, device, scenario and seed; how long it took\n\
+    goes to stderr.")]
+pub struct Args {
+    #[command(flatten)]
+    graph: GraphArgs,
+
+    /// The device: rk3566, rk3588, rpi5, jetson-orin-nano, laptop, or the path of a profile
+    #[arg(long, value_name = "NAME|FILE.ron", env = "NANOMIND_DEVICE")]
+    device: String,
+
+    /// Its battery, such as 2000mAh or 50Wh [default: that of the device]
+    #[arg(long, value_name = "CAPACITY")]
+    battery: Option<BatteryChoice>,
+
+    /// What happens [default: a day at home, see below]
+    #[arg(long, value_name = "FILE.ron")]
+    scenario: Option<PathBuf>,
+
+    /// What chance is drawn from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Draw battery, mode and power over time as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Simulates the graph and reports.
+///
+/// # Errors
+/// 65 for a graph, model, device profile or scenario that is invalid, 69 for an accelerator that the device lacks, 1 where
+/// a node stayed down.
+pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
+    let device = Arc::new(DeviceProfile::find(&args.device).map_err(Exit::invalid)?);
+    let scenario = match &args.scenario {
+        Some(path) => Scenario::open(path).map_err(Exit::invalid)?,
+        None => Scenario::day(),
+    };
+    let simulation =
+        Simulation { battery: args.battery.unwrap_or_default(), scenario, seed: args.seed, ..Simulation::of(device) };
+    let plan = plan(&args, globals, &simulation)?;
+    let clock = Clock::system();
+    let report = simulation.run(&plan).map_err(Exit::invalid)?;
+    eprintln!("simulated {:.2} h in {:.2} s", report.hours, clock.now().as_secs_f64());
+    if let Some(path) = &args.plot {
+        std::fs::write(path, report.plot())
+            .map_err(|error| Exit::failed(format!("cannot write the plot {}: {error}", path.display())))?;
+    }
+    match args.format.format {
+        Format::Table => output::text(&report)?,
+        Format::Json => output::json(&report)?,
+    }
+    Ok(())
+}
+
+/// The graph, checked for the device.
+fn plan(args: &Args, globals: &Globals, simulation: &Simulation) -> Result<Plan, Exit> {
+    let source = graph_file::read(&args.graph.graph)?;
+    let stored = StoredModels::new(models::open_store(globals)?).with_shapes();
+    let checked = simulation.check(source, &args.graph.overrides(), &GraphFiles, &stored).map_err(Exit::failed)?;
+    match checked {
+        Ok(plan) => {
+            if !plan.warnings().is_empty() {
+                graph_file::tell(plan.warnings());
+            }
+            Ok(plan)
+        }
+        Err(report) => {
+            graph_file::tell(&report);
+            Err(Exit::silent(if report.device_missing() { Code::DeviceMissing } else { Code::Invalid }))
+        }
+    }
+}
