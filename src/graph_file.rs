@@ -3,11 +3,12 @@ use std::{
     fs,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nanomind::{
     graphs::{self, Drawing, Overrides, Report, Source},
-    hal::{AcceleratorId, CpuTopology, MachineMemory, default_groups, parse_groups},
+    hal::{AcceleratorId, CpuTopology, MachineMemory, default_groups, parse_groups, profile::DeviceProfile},
 };
 
 use crate::exit::Exit;
@@ -44,6 +45,25 @@ pub struct MachineArgs {
     /// Memory that the graph may take, such as 512MiB [default: all that this machine has]
     #[arg(long, value_name = "AMOUNT", value_parser = amount, env = "NANOMIND_MEMORY")]
     memory: Option<u64>,
+}
+
+/// Which device the machine is.
+#[derive(Debug, clap::Args)]
+pub struct DeviceArgs {
+    /// The device that this is: predictions start from its profile, and energy that nothing measures is estimated by it
+    #[arg(long, value_name = "NAME|FILE.ron", env = "NANOMIND_DEVICE")]
+    device: Option<String>,
+}
+
+impl DeviceArgs {
+    /// Its profile, if it was named.
+    ///
+    /// # Errors
+    /// Exit 65 for a device that is not known, or a profile that is wrong.
+    pub fn profile(&self) -> Result<Option<Arc<DeviceProfile>>, Exit> {
+        let found = self.device.as_deref().map(DeviceProfile::find).transpose();
+        Ok(found.map_err(Exit::invalid)?.map(Arc::new))
+    }
 }
 
 impl GraphArgs {

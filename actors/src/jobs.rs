@@ -116,7 +116,7 @@ impl Jobs {
         let charge = Charge { phase: spec.phase, tokens: spec.tokens, request: spec.request };
         let energy = self.energy.charge(&self.node, id, done.timing.ran(), charge);
         crate::trace::job(&id, &label, &done.timing, &Foreseen { predicted, energy }, spec.request);
-        self.tally.job(id, &label, &done.timing);
+        self.tally.job(id, &label, &done.timing, predicted);
         self.worked.set(self.worked.get() + done.timing.ran());
         Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
     }

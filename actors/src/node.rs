@@ -26,6 +26,7 @@ use crate::pools::PoolSizer;
 use crate::readiness::Readiness;
 use crate::report::AnswerReport;
 use crate::request::{Epoch, Origin, Request, RequestEnd, RequestError, RequestId, Requests};
+use crate::run_log::{Answer, Record, RunLog};
 use crate::signals::Signals;
 use crate::tally::NodeTally;
 use crate::turns::{Manner, Turn, Turns};
@@ -93,6 +94,7 @@ pub struct NodeContext {
     pub(crate) readiness: Readiness,
     pub(crate) entry: Option<Arc<NodeEntry>>,
     pub(crate) tally: Arc<NodeTally>,
+    pub(crate) log: RunLog,
     pub(crate) weights: WeightStore,
     pub(crate) turns: Turns,
     /// The turn of the stage that is under way.
@@ -251,6 +253,9 @@ impl NodeContext {
     /// When nobody receives on it any more; returning that error ends the node as finished.
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
+        if self.handed_out.is_none() {
+            self.requests.arrived(&self.name, &packet);
+        }
         let in_slots = matches!(packet.payload, Payload::Embeddings(_));
         if let Err(closed) = self.lend_turn_for(self.outputs.send(port, packet)).await {
             // Its answer has nowhere to go any more.
@@ -346,6 +351,11 @@ impl NodeContext {
 
     /// Puts an answer into the report.
     pub fn report_answer(&self, answer: AnswerReport) {
+        let AnswerReport { request, prompt_tokens, cached_tokens, generated_tokens, .. } = answer;
+        self.log.write(|| {
+            let (at, node, request) = (self.clock.now(), self.name.to_string(), RequestId(request));
+            Record::Answer(Answer { at, request, node, prompt_tokens, cached_tokens, generated_tokens })
+        });
         self.tally.answer(answer);
     }
 

@@ -122,6 +122,7 @@ impl NodeActor {
             readiness: self.run.readiness.clone(),
             entry: parts.entry.clone(),
             tally: parts.tally.clone(),
+            log: self.run.log.clone(),
             weights: self.run.weights.clone(),
             turns: self.run.turns.clone(),
             turn: RefCell::default(),

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::governor::{DemandObservation, Gaps};
+use crate::packet::Packet;
+use crate::run_log::{Arrival, Brought, Ended, Record, RunLog};
 
 /// The number of one request; sensors mint them and every packet derived from one keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -143,6 +145,8 @@ pub struct RequestCounts {
 
 #[derive(Debug)]
 struct Open {
+    /// Whether its sensor has sent something of it.
+    arrived: bool,
     epoch: Epoch,
     origin: Origin,
     minted: Timestamp,
@@ -182,12 +186,18 @@ struct Shared {
     next_epoch: AtomicU64,
     ledger: Mutex<Ledger>,
     changed: watch::Sender<u64>,
+    log: RunLog,
     open: watch::Sender<OpenRequests>,
 }
 
 impl Requests {
     /// An empty ledger that stamps with `clock`.
     pub fn new(clock: Clock) -> Requests {
+        Requests::logged(clock, RunLog::default())
+    }
+
+    /// The same, telling `log` of arrivals and ends.
+    pub(crate) fn logged(clock: Clock, log: RunLog) -> Requests {
         let (changed, _) = watch::channel(0);
         Requests {
             shared: Arc::new(Shared {
@@ -196,6 +206,7 @@ impl Requests {
                 next_epoch: AtomicU64::new(1),
                 ledger: Mutex::default(),
                 changed,
+                log,
                 open: watch::Sender::default(),
             }),
         }
@@ -229,7 +240,7 @@ impl Requests {
         if let Some(since) = ledger.idle_since.take() {
             ledger.gaps.add(minted.since(since));
         }
-        ledger.open.insert(id, Open { epoch, origin, minted, first_output: None });
+        ledger.open.insert(id, Open { arrived: false, epoch, origin, minted, first_output: None });
         // Under the lock, so that no end is counted before its beginning.
         self.shared.open.send_modify(|open| open.begin(origin));
         Request { id, epoch }
@@ -243,6 +254,21 @@ impl Requests {
     /// The requests that have not ended, and every change of them.
     pub(crate) fn watch(&self) -> watch::Receiver<OpenRequests> {
         self.shared.open.subscribe()
+    }
+
+    /// A sensor sends something of a request: the first time is its arrival.
+    pub(crate) fn arrived(&self, sensor: &str, packet: &Packet) {
+        if !self.shared.log.is_on() {
+            return;
+        }
+        let at = self.shared.clock.now();
+        let mut ledger = self.shared.ledger.lock();
+        let open = ledger.open.get_mut(&packet.request);
+        if open.is_some_and(|open| !std::mem::replace(&mut open.arrived, true)) {
+            drop(ledger);
+            let (request, brought) = (packet.request, Brought::by(&packet.payload));
+            self.shared.log.write(|| Record::Arrival(Arrival { at, request, sensor: sensor.to_owned(), brought }));
+        }
     }
 
     /// A sink shows the first part of the answer: the time to first output is taken here.
@@ -272,6 +298,8 @@ impl Requests {
         }
         self.shared.open.send_modify(|open| open.end(origin));
         drop(ledger);
+        let at = self.shared.clock.now();
+        self.shared.log.write(|| Record::Ended(Ended { at, request: id, end }));
         self.shared.changed.send_modify(|generation| *generation += 1);
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use actix::{Addr, SystemRunner};
 use nanomind_graphs::PlannedNode;
-use nanomind_hal::{AcceleratorStats, Energy, ProcessMemory, Timestamp};
+use nanomind_hal::{AcceleratorStats, BatterySource, Energy, ProcessMemory, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::accelerator::{AcceleratorActor, DrainQueue, Stats};
+use crate::board::NodeEntry;
 use crate::edge::EdgeProbe;
 use crate::energy::EnergyBooks;
 use crate::governor::{Governor, HoldGuard, Holds, Mode};
@@ -19,14 +20,19 @@ use crate::report::{
     AcceleratorReport, EdgeReport, FirstOutput, MemoryReport, NodeOutcome, NodeReport, RunEnd, RunReport,
 };
 use crate::request::{Epoch, RequestId};
+use crate::run_log::{Ending, Record};
 use crate::shared::RunShared;
 use crate::signals::Signals;
+use crate::snapshot::{Watch, Watching};
 use crate::supervisor::{Outcomes, Supervisor};
+use crate::tally::NodeTally;
 
 /// A node's actor, and what is planned of the node.
 pub(crate) struct NodeHandle {
     pub(crate) plan: Arc<PlannedNode>,
     pub(crate) address: Addr<NodeActor>,
+    pub(crate) entry: Option<Arc<NodeEntry>>,
+    pub(crate) tally: Arc<NodeTally>,
 }
 
 /// All actors of a run.
@@ -41,6 +47,8 @@ pub(crate) struct Actors {
     pub(crate) running: watch::Receiver<usize>,
     pub(crate) probes: Vec<EdgeProbe>,
     pub(crate) interrupts: bool,
+    pub(crate) battery: BatterySource,
+    pub(crate) watch: Option<Watch>,
     /// Modes that are held as long as the run lasts.
     pub(crate) _held: Vec<HoldGuard>,
 }
@@ -131,6 +139,7 @@ impl Actors {
         let signals = self.shared.signals.clone();
         let mut running = self.running.clone();
         let (mut draining, mut stopping) = (false, false);
+        let mut watching = Watching::new(self);
         loop {
             tokio::select! {
                 biased;
@@ -140,6 +149,7 @@ impl Actors {
                     }
                     break;
                 }
+                () = watching.next() => watching.show(self),
                 () = interrupts.next() => {
                     if draining { signals.stop() } else { signals.drain() }
                 }
@@ -180,7 +190,7 @@ impl Actors {
             accelerators.extend(accelerator.send(Stats).await.ok().map(accelerator_report));
         }
         // Whatever ran after the governor looked last is in the books too.
-        self.shared.energy.settle();
+        self.shared.energy.close();
         let (mut nodes, mut pools, mut kv_cache) = (Vec::new(), Vec::new(), 0);
         for (node, (_, outcome)) in self.nodes.iter().zip(outcomes) {
             let Ok(mut stats) = node.address.send(node_actor::Stats).await else { continue };
@@ -189,10 +199,13 @@ impl Actors {
             nodes.push(node_report(&node.plan, outcome, stats, &self.shared.energy));
         }
         let failed = nodes.iter().any(|node| node.outcome.failed);
+        let end = if failed && end == RunEnd::Finished { RunEnd::Failed } else { end };
+        let at = self.shared.clock.now();
+        self.shared.log.write(|| Record::End(Ending { at, end }));
         RunReport {
             graph: self.graph,
-            end: if failed && end == RunEnd::Finished { RunEnd::Failed } else { end },
-            seconds: self.shared.clock.now().since(self.started).as_secs_f64(),
+            end,
+            seconds: at.since(self.started).as_secs_f64(),
             requests: self.shared.requests.counts(),
             first_outputs: self.shared.requests.first_outputs().into_iter().map(first_output).collect(),
             memory: MemoryReport {

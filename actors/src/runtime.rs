@@ -1,12 +1,12 @@
 //! The runtime: from a plan to running actors.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix::{Actor, System, SystemRunner};
 use indexmap::IndexMap;
 use nanomind_graphs::{Plan, PlannedEdge, PlannedNode};
-use nanomind_hal::{AcceleratorId, EnergySource, Phase};
+use nanomind_hal::{AcceleratorId, BatterySource, EnergySource, Phase};
 
 use crate::accelerator::AcceleratorActor;
 use crate::board::{NodeBoard, NodeEntry};
@@ -25,9 +25,11 @@ use crate::node_actor::{MeetGovernor, NodeActor, NodeParts, Start};
 use crate::pools::{PoolSizer, Room};
 use crate::readiness::Readiness;
 use crate::request::Requests;
+use crate::run_log::{BatteryAtStart, DeviceText, GraphText, Header, LoggedNode, RunLog, RunLogError};
 use crate::running::{Actors, NodeHandle, Running};
 use crate::shared::RunShared;
 use crate::signals::Signals;
+use crate::snapshot::Watch;
 use crate::standby::Standby;
 use crate::supervisor::Supervisor;
 use crate::turns::Turns;
@@ -51,6 +53,19 @@ pub struct RunOptions {
     pub interrupts: bool,
     /// Hears how far models have been loaded.
     pub on_load: Option<LoadListener>,
+    /// Where to write a run log.
+    pub log: Option<LogTo>,
+    /// Who is shown the run while it goes on.
+    pub watch: Option<Watch>,
+}
+
+/// A run log that is to be written.
+#[derive(Clone, Debug)]
+pub struct LogTo {
+    /// The file; one that is there is replaced.
+    pub path: PathBuf,
+    /// The graph that runs, with everything that it was checked with.
+    pub graph: GraphText,
 }
 
 /// Why a run could not start.
@@ -73,6 +88,9 @@ pub enum StartError {
         /// The accelerator.
         accelerator: AcceleratorId,
     },
+    /// The run log cannot be written.
+    #[error(transparent)]
+    Log(#[from] RunLogError),
 }
 
 /// Starts runs.
@@ -84,7 +102,7 @@ impl Runtime {
     /// in [`Running::wait`]. Must not be called inside another async runtime.
     ///
     /// # Errors
-    /// When the plan was made for another library or machine. Nothing runs then.
+    /// When the plan was made for another library or machine, or the run log cannot be written. Nothing runs then.
     pub fn start(
         plan: &Plan,
         machine: &Machine,
@@ -116,9 +134,13 @@ impl Runtime {
         options: RunOptions,
     ) -> Result<Running, StartError> {
         let (holds, heard) = Holds::new();
-        let requests = Requests::new(machine.clock.clone());
+        let log = match &options.log {
+            Some(to) => RunLog::create(&to.path, header(plan, machine, &options.governor, &to.graph))?,
+            None => RunLog::default(),
+        };
+        let requests = Requests::logged(machine.clock.clone(), log.clone());
         let cancellations = Cancellations::new(requests.clone());
-        let (duty, energy) = (DutyBoard::default(), energy_books(machine, &options.governor));
+        let (duty, energy) = (DutyBoard::default(), energy_books(machine, &options.governor, log.clone()));
         let memory = MemoryBooks::new(machine.clock.clone());
         let standby =
             Standby::new(machine.clock.clone(), requests.clone(), duty.clone(), memory.clone(), energy.clone());
@@ -135,6 +157,7 @@ impl Runtime {
             holds,
             energy,
             standby,
+            log,
         };
         let wiring = Wiring::of(plan, &shared);
         let parts = node_parts(plan, machine, library, &options, &wiring)?;
@@ -164,19 +187,20 @@ fn start_actors(
         .collect();
     let (mut nodes, mut entries, mut movable) = (Vec::new(), Vec::new(), Vec::new());
     for parts in parts {
-        let (plan, entry) = (parts.plan.clone(), parts.entry.clone());
+        let (plan, entry, tally) = (parts.plan.clone(), parts.entry.clone(), parts.tally.clone());
         let address = NodeActor::new(parts, shared.clone(), supervisor.clone()).start();
-        if let Some(entry) = entry {
+        if let Some(entry) = entry.clone() {
             movable.push(Movable { node: plan.name.clone(), recipient: address.clone().recipient() });
             entries.push(entry);
         }
-        nodes.push(NodeHandle { plan, address });
+        nodes.push(NodeHandle { plan, address, entry, tally });
     }
     let board = NodeBoard::new(entries);
     shared.holds.choose_if(options.mode);
     let held =
         options.holds.into_iter().map(|order| shared.holds.hold(order.owner, order.reason, order.mode)).collect();
     let parts = GovernorParts { policy: plan.power(), board, machine, shared: &shared, nodes: movable, holds: heard };
+    let battery = options.governor.battery.clone();
     let mut governor = Governor::new(options.governor, parts);
     // Before anything runs: a run that begins on an empty battery does not begin with full work.
     governor.begin();
@@ -198,12 +222,14 @@ fn start_actors(
         running,
         probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
         interrupts: options.interrupts,
+        battery,
+        watch: options.watch,
         _held: held,
     }
 }
 
 /// The books of a run: a simulated device has no meter, any other may.
-fn energy_books(machine: &Machine, governor: &GovernorConfig) -> EnergyBooks {
+fn energy_books(machine: &Machine, governor: &GovernorConfig, log: RunLog) -> EnergyBooks {
     let source = if machine.clock.is_virtual() {
         EnergySource::None
     } else {
@@ -213,7 +239,33 @@ fn energy_books(machine: &Machine, governor: &GovernorConfig) -> EnergyBooks {
         }
         source
     };
-    EnergyBooks::new(machine.clock.clone(), machine.profile().map(Arc::as_ref), source, &governor.battery)
+    EnergyBooks::new(machine.clock.clone(), machine.profile().map(Arc::as_ref), source, &governor.battery, log)
+}
+
+/// What a run log says of a run before it begins.
+fn header(plan: &Plan, machine: &Machine, governor: &GovernorConfig, graph: &GraphText) -> Header {
+    let reading = governor.battery.read(&machine.clock).ok().flatten();
+    let battery = reading.map(|reading| BatteryAtStart {
+        level: reading.level.fraction(),
+        full_wh: reading.full_wh,
+        simulated: matches!(governor.battery, BatterySource::Simulated(_)),
+    });
+    let node = |node: &PlannedNode| LoggedNode {
+        name: node.name.clone(),
+        kind: node.kind.clone(),
+        candidates: node.candidates.clone(),
+    };
+    Header {
+        program: concat!("nanomind ", env!("CARGO_PKG_VERSION")).to_owned(),
+        started: machine.clock.now(),
+        graph: graph.clone(),
+        device: machine
+            .profile()
+            .map(|profile| DeviceText { name: profile.name.clone(), text: profile.text().to_owned() }),
+        policy: plan.power(),
+        battery,
+        nodes: plan.nodes().iter().map(node).collect(),
+    }
 }
 
 /// What each node's actor is made of. Fails where plan, library and machine do not fit together.

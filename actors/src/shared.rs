@@ -11,6 +11,7 @@ use crate::governor::Holds;
 use crate::jobs::Accelerators;
 use crate::readiness::Readiness;
 use crate::request::Requests;
+use crate::run_log::RunLog;
 use crate::signals::Signals;
 use crate::standby::Standby;
 use crate::turns::Turns;
@@ -30,4 +31,5 @@ pub(crate) struct RunShared {
     pub(crate) holds: Holds,
     pub(crate) energy: EnergyBooks,
     pub(crate) standby: Standby,
+    pub(crate) log: RunLog,
 }

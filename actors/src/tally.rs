@@ -1,6 +1,7 @@
 //! What a node counted of itself in this run; it outlives the node's restarts.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use nanomind_hal::{AcceleratorId, JobLabel, JobTiming};
@@ -24,17 +25,22 @@ struct Inner {
 }
 
 impl NodeTally {
-    /// A job of the node has run on `accelerator`.
-    pub(crate) fn job(&self, accelerator: AcceleratorId, label: &JobLabel, timing: &JobTiming) {
+    /// A job of the node has run on `accelerator`, and was predicted to run that long.
+    pub(crate) fn job(&self, accelerator: AcceleratorId, label: &JobLabel, timing: &JobTiming, predicted: Duration) {
         let mut inner = self.inner.lock();
         let placement = inner
             .placements
             .entry(accelerator)
             .or_insert_with(|| PlacementReport { accelerator: accelerator.to_string(), ..PlacementReport::default() });
+        let (predicted, ran) = (predicted.as_secs_f64() * 1e3, timing.ran().as_secs_f64() * 1e3);
         let waited = timing.waited().as_secs_f64() * 1e3;
         placement.jobs += 1;
         placement.tokens += u64::from(label.tokens);
-        placement.run_ms += timing.ran().as_secs_f64() * 1e3;
+        placement.run_ms += ran;
+        placement.predicted_ms += predicted;
+        if ran > 0.0 {
+            placement.errors += (predicted - ran).abs() / ran;
+        }
         placement.wait_ms += waited;
         placement.longest_wait_ms = placement.longest_wait_ms.max(waited);
     }

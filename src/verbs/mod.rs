@@ -12,11 +12,13 @@ mod graph;
 mod list;
 mod nodes;
 mod pull;
+mod replay;
 mod run;
 mod show;
 mod simulate;
 mod trace;
 mod validate;
+mod why;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -45,6 +47,10 @@ pub enum Verb {
     Bench(bench::Args),
     /// Say what a trace of a run shows
     Trace(trace::Args),
+    /// Say why a run went as it did: its decisions, from its log
+    Why(why::Args),
+    /// Make the decisions of a run again, from its log
+    Replay(replay::Args),
 }
 
 impl Verb {
@@ -75,6 +81,8 @@ impl Verb {
             Verb::Doctor(args) => doctor::run(args, globals),
             Verb::Bench(args) => bench::run(args, globals),
             Verb::Trace(args) => trace::run(args, globals),
+            Verb::Why(args) => why::run(args, globals),
+            Verb::Replay(args) => replay::run(args, globals),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `nanomind run GRAPH`: checks a graph, fetches what it lacks, runs it, and reports.
+mod report_to;
+mod top;
+
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -9,19 +10,23 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nanomind::{
     actors::{
-        GraphFiles, LoadListener, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime, StoredModels,
-        governor::{GovernorConfig, HoldOrder, Mode, ModeError, Recorder},
+        GraphFiles, LoadListener, LogTo, Machine, MachineError, NodeLibrary, RunOptions, RunReport, Runtime,
+        StoredModels,
+        governor::{GovernorConfig, HoldOrder, Mode, ModeError},
         report::RunEnd,
+        run_log::{GraphText, KeepingLoader},
         trace::TraceFile,
     },
     graphs::{Plan, Surroundings, check},
     hal::{BatterySource, BatteryTrace},
 };
 
+use report_to::ReportTo;
+
 use crate::{
     exit::{Code, Exit},
     globals::Globals,
-    graph_file::{self, GraphArgs},
+    graph_file::{self, DeviceArgs, GraphArgs},
     models,
 };
 
@@ -30,11 +35,14 @@ use crate::{
 #[command(
     after_help = "Examples:\n  nanomind run graphs/library/camera-assistant.ron\n  nanomind run graphs/library/chat.ron\n  \
     echo 'What is the capital of France?' | nanomind run graphs/library/chat.ron --set temperature=0\n\n\
-    Answers go to stdout, a short report to stderr. Ctrl-C finishes what is in flight, a second one stops at once."
+    Answers go to stdout; a short report goes to stderr, or the whole one as JSON with --report json. Ctrl-C finishes what is in flight, a second one stops at once."
 )]
 pub struct Args {
     #[command(flatten)]
     graph: GraphArgs,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 
     /// Read the battery from a recording (lines of seconds,level[,status[,watts]]) instead of this machine
     #[arg(long, value_name = "FILE.csv", env = "NANOMIND_BATTERY")]
@@ -56,15 +64,19 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json", env = "NANOMIND_TRACE")]
     trace: Option<PathBuf>,
 
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE.json", env = "NANOMIND_REPORT")]
-    report: Option<PathBuf>,
+    /// Write the report as JSON to a file, or with `json` to stderr in place of the short one
+    #[arg(long, value_name = "FILE.json|json", env = "NANOMIND_REPORT")]
+    report: Option<ReportTo>,
 
-    /// Write each decision of the governor as a line of JSON
-    #[arg(long, value_name = "FILE.jsonl", env = "NANOMIND_DECISIONS")]
-    decisions: Option<PathBuf>,
+    /// Write a run log, which `nanomind why` explains and `nanomind replay` replays
+    #[arg(long, value_name = "FILE", env = "NANOMIND_LOG")]
+    log: Option<PathBuf>,
 
-    /// No report on stderr
+    /// Show on stderr while the run goes on what each brick does, what that was predicted to take, and what it draws
+    #[arg(long)]
+    top: bool,
+
+    /// No short report on stderr
     #[arg(long, short)]
     quiet: bool,
 }
@@ -92,16 +104,15 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
         MachineError::Groups(_) => Exit::usage(error),
         other => Exit::failed(other),
     })?;
+    let machine = match args.device.profile()? {
+        Some(profile) => machine.with_profile(profile),
+        None => machine,
+    };
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
-    let plan = plan(&args, globals, &machine, &library)?;
+    let (plan, text) = plan(&args, globals, &machine, &library)?;
     let mut governor = GovernorConfig { trace, ..GovernorConfig::default() };
     if let Some(path) = &args.battery {
         governor.battery = BatterySource::Trace(BatteryTrace::open(path).map_err(Exit::usage)?);
-    }
-    if let Some(path) = &args.decisions {
-        let recorder = Recorder::json_lines(path)
-            .map_err(|error| Exit::failed(format!("cannot write the decisions {}: {error}", path.display())))?;
-        governor.recorder = Some(recorder);
     }
     let options = RunOptions {
         governor,
@@ -110,25 +121,27 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
         holds: args.hold.clone().into_iter().collect(),
         interrupts: true,
         on_load: Some(load_display()),
+        log: args.log.clone().map(|path| LogTo { path, graph: text }),
+        watch: args.top.then(top::watch),
     };
     let running = Runtime::start(&plan, &machine, &library, options).map_err(Exit::failed)?;
     finish(&args, &running.wait())
 }
 
-/// The graph, checked; models that are missing are fetched after asking.
-fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<Plan, Exit> {
+/// The graph, checked, and all of its text; models that are missing are fetched after asking.
+fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<(Plan, GraphText), Exit> {
     let source = graph_file::read(&args.graph.graph)?;
     let overrides = args.graph.overrides();
     let models = StoredModels::new(models::open_store(globals)?);
-    let for_graphs = machine.for_graphs();
+    let (for_graphs, loader) = (machine.for_graphs(), KeepingLoader::new(&GraphFiles));
     let surroundings =
-        Surroundings { registry: library.registry(), loader: &GraphFiles, models: &models, machine: &for_graphs };
+        Surroundings { registry: library.registry(), loader: &loader, models: &models, machine: &for_graphs };
     let checked = match check(source.clone(), &overrides, surroundings) {
         Err(report) if report.only_models_missing() => {
             for model in report.missing_models() {
                 models::resolve_or_pull(&models::parse_reference(model)?, globals)?;
             }
-            check(source, &overrides, surroundings)
+            check(source.clone(), &overrides, surroundings)
         }
         other => other,
     };
@@ -137,7 +150,7 @@ fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary
             if !plan.warnings().is_empty() {
                 graph_file::tell(plan.warnings());
             }
-            Ok(plan)
+            Ok((plan, loader.into_text(&source, &overrides)))
         }
         Err(report) => {
             graph_file::tell(&report);
@@ -149,12 +162,10 @@ fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary
 
 /// Prints and writes the report, and says how the process ends.
 fn finish(args: &Args, report: &RunReport) -> Result<(), Exit> {
-    if !args.quiet {
-        eprintln!("{report}");
-    }
-    if let Some(path) = &args.report {
-        write_json(path, report)
-            .map_err(|error| Exit::failed(format!("cannot write the report {}: {error}", path.display())))?;
+    match &args.report {
+        Some(to) => to.give(report, args.quiet)?,
+        None if !args.quiet => eprintln!("{report}"),
+        None => {}
     }
     match report.end {
         RunEnd::Drained | RunEnd::Stopped => Err(Exit::silent(Code::Interrupted)),
@@ -163,13 +174,6 @@ fn finish(args: &Args, report: &RunReport) -> Result<(), Exit> {
         RunEnd::Finished if report.requests.failed > 0 => Err(Exit::silent(Code::Failed)),
         RunEnd::Finished => Ok(()),
     }
-}
-
-fn write_json(path: &Path, report: &RunReport) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    serde_json::to_writer_pretty(&mut file, report)?;
-    file.write_all(b"\n")?;
-    file.flush()
 }
 
 /// A bar while a model is loaded, on a terminal only.

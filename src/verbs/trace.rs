@@ -42,7 +42,20 @@ pub fn run(args: Args, _globals: &Globals) -> Result<(), Exit> {
 }
 
 fn table(summary: &TraceSummary) -> String {
-    let mut nodes = Table::new(["NODE", "PHASE", "ON", ">JOBS", ">TOKENS", ">RUN ms", ">WAIT ms", ">TOKENS/s"]);
+    let titles = [
+        "NODE",
+        "PHASE",
+        "ON",
+        ">JOBS",
+        ">TOKENS",
+        ">RUN ms",
+        ">WAIT ms",
+        ">PREDICTED",
+        ">ERROR %",
+        ">TOKENS/s",
+        ">mJ",
+    ];
+    let mut nodes = Table::new(titles);
     for line in &summary.nodes {
         nodes.row([
             line.node.clone(),
@@ -52,7 +65,10 @@ fn table(summary: &TraceSummary) -> String {
             line.tokens.to_string(),
             format!("{:.2}", line.run_ms),
             format!("{:.2}", line.wait_ms),
+            figure(line.predicted_ms, 2),
+            figure(line.median_error.map(|error| error * 100.0), 0),
             figure(line.tokens_per_second, 1),
+            figure(line.energy_mj, 1),
         ]);
     }
     let mut edges = Table::new(["EDGE", ">PACKETS", ">TOKENS", ">NOT TAKEN", ">MEAN ms", ">LONGEST ms"]);

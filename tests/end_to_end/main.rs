@@ -10,6 +10,7 @@ mod doctor;
 mod graph_language;
 mod model_store;
 mod run_chat;
+mod run_log;
 mod run_sight;
 mod server;
 mod terminal;

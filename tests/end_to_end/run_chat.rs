@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::command::FreshMachine;
 
-fn repository(path: &str) -> String {
+pub fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
 }
 
 /// `run` of the chat graph with a model of the repository, greedy, and these arguments.
-fn chat(arguments: &[&str]) -> Vec<String> {
+pub fn chat(arguments: &[&str]) -> Vec<String> {
     let model = format!("model={}", repository("tests/fixtures/language_llama_gqa_f32.gguf"));
     let mut all = vec!["run".to_owned(), repository("graphs/library/chat.ron")];
     for set in [model.as_str(), "context=256", "temperature=0", "max_tokens=24", "seed=1"] {
@@ -24,7 +24,7 @@ fn chat(arguments: &[&str]) -> Vec<String> {
     all
 }
 
-fn report(machine: &FreshMachine) -> Value {
+pub fn report(machine: &FreshMachine) -> Value {
     serde_json::from_str(&std::fs::read_to_string(machine.path("report.json")).unwrap()).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn the_report_holds_times_counts_and_places_and_quiet_keeps_stderr_empty() {
     let report = report(&machine);
     let answer = answer(&report);
     assert_eq!((&report["end"], &report["requests"]["answered"]), (&"finished".into(), &1.into()), "{report:#}");
-    assert_eq!(report["energy"]["source"], "unmeasured", "{report:#}");
+    assert_eq!(report["energy"]["bricks"], "unmeasured", "no device was named: {report:#}");
     assert_eq!(report["edges"][1]["edge"], "mind.text → reply.text");
     let generated = answer["generated_tokens"].as_u64().unwrap();
     assert!((1..=24).contains(&generated), "{answer:#}");
@@ -63,13 +63,12 @@ fn forced_migrations_leave_every_token_as_it_was() {
     let still = machine.run(chat(&["--set", "prompt=hello", "--report", "report.json"])).exits(0);
     let still_report = report(&machine);
     let arguments = ["--set", "prompt=hello", "--migrate-every", "2", "--report", "report.json"];
-    let moved = machine.run(chat(&[&arguments[..], &["--decisions", "decisions.jsonl"]].concat())).exits(0);
+    let moved = machine.run(chat(&arguments)).exits(0);
     let moved_report = report(&machine);
     assert_eq!(still.stdout, moved.stdout);
     assert_eq!(answer(&still_report)["token_ids"], answer(&moved_report)["token_ids"]);
     let moves = answer(&moved_report)["moves"].as_u64().unwrap();
-    let decisions = std::fs::read_to_string(machine.path("decisions.jsonl")).unwrap();
-    assert!(moves > 0 && decisions.lines().count() as u64 >= moves, "{moves} moves, decisions:\n{decisions}");
+    assert!(moves > 0, "{moved_report:#}");
 }
 
 #[test]
@@ -78,7 +77,8 @@ fn a_trace_of_a_run_can_be_summed_up() {
     machine.run(chat(&["--set", "prompt=hello", "--trace", "trace.json"])).exits(0);
     let trace: Value = serde_json::from_str(&std::fs::read_to_string(machine.path("trace.json")).unwrap()).unwrap();
     assert!(trace.as_array().is_some_and(|events| events.len() > 20), "{trace:#}");
-    machine.run(["trace", "summary", "trace.json"]).exits(0).prints("mind.text → reply.text").prints("decode");
+    let summed = machine.run(["trace", "summary", "trace.json"]).exits(0);
+    summed.prints("mind.text → reply.text").prints("decode").prints("PREDICTED");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn an_empty_pipe_is_an_error_that_says_so() {
 }
 
 /// A graph that answers so many questions that nobody waits for its end.
-fn endless(machine: &FreshMachine) -> Vec<String> {
+pub fn endless(machine: &FreshMachine) -> Vec<String> {
     let model = repository("tests/fixtures/language_llama_gqa_f32.gguf");
     let graph = format!(
         r#"Graph(
@@ -176,7 +176,7 @@ fn a_second_interrupt_stops_at_once_and_keeps_what_was_said() {
     assert!(text.ends_with(b"\n"), "the last line is ended: {:?}", String::from_utf8_lossy(&text));
 }
 
-fn start(machine: &FreshMachine, arguments: &[String]) -> Child {
+pub fn start(machine: &FreshMachine, arguments: &[String]) -> Child {
     machine.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use nanomind_hal::profile::DeviceProfile;
 use nanomind_hal::{
     AcceleratorId, BatterySource, Clock, Coverage, Energy, EnergyLedger, EnergySource, EnergyStatement, FemtoJoules,
-    MicroJoules, Phase, PowerModel, PowerState, SimulatedBattery,
+    MicroJoules, Phase, PowerModel, PowerState, SimulatedBattery, Timestamp,
 };
 use parking_lot::Mutex;
 
@@ -27,12 +27,14 @@ use accounts::{Accounts, PhaseAccount};
 
 use crate::report::{EarlierRequests, EdgeEnergy, EnergyReport, PhaseReport, RequestEnergy};
 use crate::request::RequestId;
+use crate::run_log::{EnergyTaken, Record, RunLog};
 
 /// The books of one run. Clones are the same books.
 #[derive(Clone)]
 pub struct EnergyBooks {
     clock: Clock,
     books: Arc<Mutex<Books>>,
+    log: RunLog,
 }
 
 struct Books {
@@ -45,7 +47,12 @@ struct Books {
     drained: Option<SimulatedBattery>,
     /// Whether the source failed to answer, which is said once.
     source_failed: bool,
+    /// When the run log was told last.
+    logged: Timestamp,
 }
+
+/// How often the run log is told.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 impl EnergyBooks {
     /// Books that begin now, of a device with this profile if it is known, and with what measures its energy.
@@ -54,6 +61,7 @@ impl EnergyBooks {
         profile: Option<&DeviceProfile>,
         source: EnergySource,
         battery: &BatterySource,
+        log: RunLog,
     ) -> EnergyBooks {
         // A simulated battery is drained by what is booked; measuring by it would count what was estimated.
         let drained = match battery {
@@ -67,8 +75,9 @@ impl EnergyBooks {
             device: profile.map(|profile| profile.name.clone()),
             drained,
             source_failed: false,
+            logged: clock.now(),
         };
-        EnergyBooks { clock, books: Arc::new(Mutex::new(books)) }
+        EnergyBooks { clock, books: Arc::new(Mutex::new(books)), log }
     }
 
     /// A job of `node` ran this long. Gives what it took by the device's model; `None` where none knows.
@@ -114,7 +123,25 @@ impl EnergyBooks {
         if let (Some(battery), Some(taken)) = (&books.drained, settled.energy.amount()) {
             battery.draw(now, taken);
         }
+        if now.since(books.logged) >= LOG_EVERY {
+            self.tell(&mut books);
+        }
         settled.energy
+    }
+
+    /// Settles for the last time, and tells the run log.
+    pub(crate) fn close(&self) {
+        self.settle();
+        self.tell(&mut self.books.lock());
+    }
+
+    fn tell(&self, books: &mut Books) {
+        books.logged = self.clock.now();
+        self.log.write(|| {
+            let EnergyStatement { until: at, total, owners, unattributed, .. } = books.ledger.statement();
+            let nodes = owners.into_iter().map(|(node, energy)| (node.to_string(), energy)).collect();
+            Record::Energy(EnergyTaken { at, total, nodes, unattributed })
+        });
     }
 
     /// All that was settled so far, by node.

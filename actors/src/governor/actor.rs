@@ -23,11 +23,15 @@ use crate::duty::DutyBoard;
 use crate::energy::EnergyBooks;
 use crate::machine::Machine;
 use crate::request::Requests;
+use crate::run_log::{self, BatteryLevel, RunLog};
 use crate::shared::RunShared;
 use crate::trace::{self, TraceFile};
 
 /// The battery and the temperature of a machine are read no more often than this: each is several files.
 const SENSE_EVERY: Duration = Duration::from_secs(1);
+
+/// The run log is told of the battery when its level has changed by this much.
+const LOGGED_STEP: f64 = 0.001;
 
 /// What the governor goes by, beside the graph's power policy.
 #[derive(Clone, Debug)]
@@ -92,6 +96,9 @@ pub struct Governor {
     requests: Requests,
     duty: DutyBoard,
     energy: EnergyBooks,
+    log: RunLog,
+    /// The battery as the run log was told of it last.
+    logged: Option<BatteryLevel>,
     nodes: Vec<Movable>,
     holds: Option<HoldEvents>,
     memory: Memory,
@@ -123,6 +130,8 @@ impl Governor {
             requests: shared.requests.clone(),
             duty: shared.duty.clone(),
             energy: shared.energy.clone(),
+            log: shared.log.clone(),
+            logged: None,
             nodes,
             holds: Some(holds),
             memory: Memory::default(),
@@ -145,6 +154,7 @@ impl Governor {
         self.energy.settle();
         let seen = self.look();
         self.show(&seen);
+        self.log_battery(&seen);
         let active = seen.is_active();
         self.take(Input::Observed(seen));
         self.flush_trace();
@@ -222,9 +232,11 @@ impl Governor {
             self.decided.add(decision.clone());
         }
         self.records += 1;
+        let record = Record { number: self.records, input, decisions };
         if let Some(recorder) = &self.config.recorder {
-            recorder.keep(&Record { number: self.records, input, decisions });
+            recorder.keep(&record);
         }
+        self.log.write(|| run_log::Record::Governor(Box::new(record)));
         answer
     }
 
@@ -258,6 +270,17 @@ impl Governor {
                 // Over the time since the last look, waiting and prefill included: what came out, not what could have.
                 trace::counter(&format!("tokens/s {}", entry.node()), (now - before) as f64 / elapsed, seen.at);
             }
+        }
+    }
+
+    /// Tells the run log of the battery, when it is another than it was told of last.
+    fn log_battery(&mut self, seen: &Observation) {
+        let Some(BatteryObservation { level, charging, .. }) = seen.battery else { return };
+        let same = |last: &BatteryLevel| (last.level - level).abs() < LOGGED_STEP && last.charging == charging;
+        if !self.logged.as_ref().is_some_and(same) {
+            let now = BatteryLevel { at: seen.at, level, charging };
+            self.logged = Some(now);
+            self.log.write(|| run_log::Record::Battery(now));
         }
     }
 

@@ -1,9 +1,11 @@
 //! A decision: what changes, what else there was to choose from, and why.
 
+use std::cell::Cell;
 use std::fmt;
 
 use nanomind_hal::{AcceleratorId, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::input::Hold;
 use super::mode::Mode;
@@ -133,6 +135,7 @@ pub enum Reason {
         /// The threshold, hysteresis included.
         threshold_c: f64,
         /// Why the mode would be due that is left.
+        #[serde(deserialize_with = "nested")]
         due: Box<Reason>,
     },
     /// Somebody holds this mode.
@@ -160,6 +163,7 @@ pub enum Reason {
         /// The new mode.
         mode: Mode,
         /// What changed it.
+        #[serde(deserialize_with = "nested")]
         because: Box<Reason>,
     },
     /// Others crowd the cores that a node works on.
@@ -190,6 +194,25 @@ pub enum Reason {
         /// Tokens between two moves.
         every: u64,
     },
+}
+
+/// The governor has no reasons within reasons within reasons deeper than this; what a file says is bounded by it.
+const DEEPEST: u8 = 4;
+
+/// Reads a reason within a reason.
+fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Reason>, D::Error> {
+    thread_local! {
+        /// How deep this thread is within a reason that it reads.
+        static DEPTH: Cell<u8> = const { Cell::new(0) };
+    }
+    let depth = DEPTH.get();
+    if depth == DEEPEST {
+        return Err(D::Error::custom(format!("expected at most {DEEPEST} reasons within each other, found more")));
+    }
+    DEPTH.set(depth + 1);
+    let reason = Reason::deserialize(deserializer);
+    DEPTH.set(depth);
+    reason.map(Box::new)
 }
 
 /// What a move saves against what it takes.

@@ -2,12 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::decision::Decision;
@@ -33,25 +29,6 @@ impl Recorder {
     /// A recorder that calls `keep` with each record.
     pub fn new(keep: impl Fn(&Record) + Send + Sync + 'static) -> Recorder {
         Recorder(Arc::new(keep))
-    }
-
-    /// A recorder that writes each record with a decision as a line of JSON, replacing a file that is there. If writing
-    /// fails that is said once, and the run goes on without it.
-    ///
-    /// # Errors
-    /// The file cannot be created.
-    pub fn json_lines(path: &Path) -> io::Result<Recorder> {
-        let file = Mutex::new(Some(File::create(path)?));
-        let path = path.to_owned();
-        Ok(Recorder::new(move |record| {
-            let mut file = file.lock();
-            let Some(open) = file.as_mut().filter(|_| !record.decisions.is_empty()) else { return };
-            let line = serde_json::to_string(record).map_err(io::Error::from);
-            if let Err(error) = line.and_then(|line| open.write_all(format!("{line}\n").as_bytes())) {
-                tracing::warn!("cannot write decisions to {}: {error}", path.display());
-                *file = None;
-            }
-        }))
     }
 
     pub(super) fn keep(&self, record: &Record) {

@@ -142,6 +142,12 @@ pub struct PlacementReport {
     pub wait_ms: f64,
     /// The longest wait, in milliseconds.
     pub longest_wait_ms: f64,
+    /// Time that they were predicted to run when they were submitted, in milliseconds.
+    #[serde(default)]
+    pub predicted_ms: f64,
+    /// How far predictions were off, summed over the jobs: |predicted − actual| / actual.
+    #[serde(default)]
+    pub errors: f64,
 }
 
 /// One answer of a language node; [`EnergyReport::of_request`] tells what it took.

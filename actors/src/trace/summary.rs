@@ -75,6 +75,12 @@ pub struct NodeSummary {
     pub run_ms: f64,
     /// How long they waited in the queue, together.
     pub wait_ms: f64,
+    /// How long they were predicted to run, together; `None` where the trace does not say.
+    pub predicted_ms: Option<f64>,
+    /// How far predictions were off, job by job: the median of |predicted − actual| / actual.
+    pub median_error: Option<f64>,
+    /// What they took by the device's profile, in millijoules; `None` where there is none.
+    pub energy_mj: Option<f64>,
     /// Tokens for each second of running; `None` where there are no tokens.
     pub tokens_per_second: Option<f64>,
 }
@@ -141,6 +147,10 @@ struct Args {
     #[serde(default)]
     wait_us: f64,
     #[serde(default)]
+    predicted_us: Option<f64>,
+    #[serde(default)]
+    energy_uj: Option<f64>,
+    #[serde(default)]
     lost: u64,
     #[serde(default)]
     value: f64,
@@ -177,7 +187,7 @@ impl TraceSummary {
 
     fn of(events: &[Event]) -> TraceSummary {
         let mut tracks = HashMap::new();
-        let mut nodes: BTreeMap<(String, String, String), NodeSummary> = BTreeMap::new();
+        let mut nodes: BTreeMap<(String, String, String), Line> = BTreeMap::new();
         let mut edges: BTreeMap<&str, Hops> = BTreeMap::new();
         let mut pools: BTreeMap<&str, PoolSummary> = BTreeMap::new();
         let (mut first, mut last) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -201,10 +211,7 @@ impl TraceSummary {
                 _ => {}
             }
         }
-        let mut nodes: Vec<NodeSummary> = nodes.into_values().collect();
-        for node in &mut nodes {
-            node.tokens_per_second = (node.tokens > 0).then(|| node.tokens as f64 / (node.run_ms / 1e3));
-        }
+        let nodes = nodes.into_values().map(Line::summary).collect();
         let edges = edges.into_iter().map(|(edge, hops)| hops.summary(edge)).collect();
         let span_ms = if last > first { (last - first) / 1e3 } else { 0.0 };
         let pools = pools.into_values().collect();
@@ -212,22 +219,54 @@ impl TraceSummary {
     }
 }
 
-fn add_job(nodes: &mut BTreeMap<(String, String, String), NodeSummary>, accelerator: &str, event: &Event) {
+/// The jobs of one line while they are gathered.
+struct Line {
+    summary: NodeSummary,
+    errors: Vec<f64>,
+}
+
+impl Line {
+    fn summary(self) -> NodeSummary {
+        let Line { mut summary, mut errors } = self;
+        errors.sort_by(f64::total_cmp);
+        summary.median_error = errors.get(errors.len() / 2).copied();
+        summary.tokens_per_second = (summary.tokens > 0).then(|| summary.tokens as f64 / (summary.run_ms / 1e3));
+        summary
+    }
+}
+
+fn add_job(nodes: &mut BTreeMap<(String, String, String), Line>, accelerator: &str, event: &Event) {
     let (node, phase) = (&event.args.node, &event.args.phase);
-    let line = nodes.entry((node.clone(), phase.clone(), accelerator.to_owned())).or_insert_with(|| NodeSummary {
-        node: node.clone(),
-        accelerator: accelerator.to_owned(),
-        phase: phase.clone(),
-        jobs: 0,
-        tokens: 0,
-        run_ms: 0.0,
-        wait_ms: 0.0,
-        tokens_per_second: None,
-    });
-    line.jobs += 1;
-    line.tokens += event.args.tokens;
-    line.run_ms += event.dur / 1e3;
-    line.wait_ms += event.args.wait_us / 1e3;
+    let Line { summary, errors } =
+        nodes.entry((node.clone(), phase.clone(), accelerator.to_owned())).or_insert_with(|| Line {
+            summary: NodeSummary {
+                node: node.clone(),
+                accelerator: accelerator.to_owned(),
+                phase: phase.clone(),
+                jobs: 0,
+                tokens: 0,
+                run_ms: 0.0,
+                wait_ms: 0.0,
+                predicted_ms: None,
+                median_error: None,
+                energy_mj: None,
+                tokens_per_second: None,
+            },
+            errors: Vec::new(),
+        });
+    summary.jobs += 1;
+    summary.tokens += event.args.tokens;
+    summary.run_ms += event.dur / 1e3;
+    summary.wait_ms += event.args.wait_us / 1e3;
+    if let Some(predicted) = event.args.predicted_us {
+        *summary.predicted_ms.get_or_insert(0.0) += predicted / 1e3;
+        if event.dur > 0.0 {
+            errors.push((predicted - event.dur).abs() / event.dur);
+        }
+    }
+    if let Some(energy) = event.args.energy_uj {
+        *summary.energy_mj.get_or_insert(0.0) += energy / 1e3;
+    }
 }
 
 /// Takes in a counter, if it is one of a pool; both only ever say how much it is now.
@@ -333,6 +372,9 @@ mod tests {
         assert_eq!((node.jobs, node.tokens, node.accelerator.as_str()), (4, 4, "cpu:0"), "{summary:?}");
         assert!((node.run_ms - 20.0).abs() < 1e-9 && (node.wait_ms - 4.0).abs() < 1e-9, "{summary:?}");
         assert!((node.tokens_per_second.unwrap() - 200.0).abs() < 1e-6, "{summary:?}");
+        let foreseen = [node.predicted_ms, node.median_error, node.energy_mj].map(Option::unwrap);
+        let expected = [16.0, 0.2, 34.0];
+        assert!(foreseen.iter().zip(expected).all(|(seen, expected)| (seen - expected).abs() < 1e-9), "{summary:?}");
         let edge = &summary.edges[0];
         assert_eq!((edge.packets, edge.not_received), (2, 1), "{summary:?}");
         assert!((edge.mean_ms.unwrap() - 0.5).abs() < 1e-9, "{summary:?}");

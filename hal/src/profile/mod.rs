@@ -52,6 +52,7 @@ pub struct DeviceProfile {
     pub battery: Option<BatteryProfile>,
     /// Its accelerators, in the order in which lists show them. At least one.
     pub accelerators: Vec<AcceleratorProfile>,
+    text: String,
 }
 
 /// What a device draws beside its accelerators.
@@ -122,12 +123,19 @@ impl DeviceProfile {
     /// It is wrong.
     pub fn parse(path: &Path, text: &str) -> Result<DeviceProfile, DeviceProfileError> {
         let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
-        options.from_str(text).map_err(|error| DeviceProfileError::Wrong {
+        let profile: Result<DeviceProfile, _> = options.from_str(text);
+        let profile = profile.map(|profile| DeviceProfile { text: text.to_owned(), ..profile });
+        profile.map_err(|error| DeviceProfileError::Wrong {
             path: path.to_owned(),
             line: error.span.start.line,
             column: error.span.start.col,
             what: fault::describe(&error, text),
         })
+    }
+
+    /// The text that it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// One of its accelerators.
@@ -231,6 +239,7 @@ impl TryFrom<Written> for DeviceProfile {
             power: written.power,
             battery: written.battery,
             accelerators,
+            text: String::new(),
         })
     }
 }
