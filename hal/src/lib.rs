@@ -18,8 +18,9 @@ pub mod profile;
 mod sync;
 
 pub use accelerator::{
-    Accelerator, AcceleratorError, AcceleratorId, AcceleratorIdError, AcceleratorKind, AcceleratorStats, CoreLease,
-    JobClass, JobCost, JobDone, JobError, JobHandle, JobLabel, JobOrder, JobTiming, JobTotals, Phase, RunningJob,
+    Accelerator, AcceleratorError, AcceleratorId, AcceleratorIdError, AcceleratorKind, AcceleratorStats, Accuracy,
+    CoreLease, JobClass, JobCost, JobDone, JobError, JobHandle, JobLabel, JobOrder, JobTiming, JobTotals, Phase,
+    Prediction, RunningJob,
 };
 pub use clock::{Clock, Interval, TimedOut, Timestamp};
 pub use cpu::{Core, CoreGroup, CpuListError, CpuSet, CpuTopology, GroupsError, Lane, default_groups, parse_groups};

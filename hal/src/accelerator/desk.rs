@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::cost_model::{Accuracy, CostModel, Prediction};
 use super::id::AcceleratorId;
 use super::job::{Job, JobTiming};
 use super::order::{JobCost, JobOrder, Phase};
-use super::predictor::Predictor;
 use super::queue::{Queue, Waiting};
 use super::stats::{AcceleratorStats, JobTotals, RunningJob};
 use crate::clock::Clock;
+use crate::profile::Roofline;
 
 /// What the handles of an accelerator and the one that runs its jobs share.
 pub(super) struct Desk {
@@ -26,7 +27,7 @@ pub(super) struct Desk {
 
 struct State {
     queue: Queue,
-    predictor: Predictor,
+    costs: CostModel,
     stats: AcceleratorStats,
     /// What the running job was predicted to take.
     running_for: Duration,
@@ -36,7 +37,7 @@ struct State {
 }
 
 impl Desk {
-    pub(super) fn new(id: AcceleratorId, clock: Clock, predictor: Predictor) -> Desk {
+    pub(super) fn new(id: AcceleratorId, clock: Clock, costs: CostModel) -> Desk {
         let stats = AcceleratorStats {
             id,
             queue_depth: 0,
@@ -47,7 +48,7 @@ impl Desk {
         };
         let state = State {
             queue: Queue::default(),
-            predictor,
+            costs,
             stats,
             running_for: Duration::ZERO,
             waker: None,
@@ -66,13 +67,25 @@ impl Desk {
         }
     }
 
-    pub(super) fn predict(&self, phase: Phase, cost: JobCost) -> Duration {
-        self.state.lock().predictor.predict(phase, cost)
+    pub(super) fn predict(&self, node: &str, phase: Phase, cost: JobCost) -> Prediction {
+        self.state.lock().costs.predict(node, phase, cost)
+    }
+
+    pub(super) fn reseed(&self, roofline: Roofline) {
+        self.state.lock().costs.reseed(roofline);
+    }
+
+    pub(super) fn accuracy(&self) -> Vec<Accuracy> {
+        self.state.lock().costs.accuracy()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
     }
 
     pub(super) fn stats(&self) -> AcceleratorStats {
         let state = self.state.lock();
-        let predict = |order: &JobOrder| state.predictor.predict(order.label.phase, order.cost);
+        let predict = |order: &JobOrder| state.costs.predict(&order.label.node, order.label.phase, order.cost).time;
         let running =
             state.stats.running.as_ref().map_or(Duration::ZERO, |running| {
                 state.running_for.saturating_sub(self.clock.now().since(running.since))
@@ -138,13 +151,15 @@ impl Desk {
         }
     }
 
-    /// Takes the job that goes next; none if it was stopped meanwhile.
-    pub(super) fn begin(&self) -> Option<Waiting> {
+    /// Takes the job that goes next, and what it is predicted to take; none if it was stopped meanwhile.
+    pub(super) fn begin(&self) -> Option<(Waiting, Duration)> {
         let mut state = self.state.lock();
         let next = state.queue.pop()?;
-        state.running_for = state.predictor.predict(next.order.label.phase, next.order.cost);
+        let label = &next.order.label;
+        let predicted = state.costs.predict(&label.node, label.phase, next.order.cost).time;
+        state.running_for = predicted;
         state.stats.running = Some(RunningJob { label: next.order.label.clone(), since: self.clock.now() });
-        Some(next)
+        Some((next, predicted))
     }
 
     /// The job that was begun does not run after all.
@@ -153,7 +168,7 @@ impl Desk {
     }
 
     /// Writes down a job that ended.
-    pub(super) fn end(&self, order: &JobOrder, timing: JobTiming, succeeded: bool) {
+    pub(super) fn end(&self, order: &JobOrder, timing: JobTiming, predicted: Duration, succeeded: bool) {
         let label = &order.label;
         let mut state = self.state.lock();
         state.stats.running = None;
@@ -164,7 +179,7 @@ impl Desk {
         }
         // Where a panic cut a job short, its time says nothing about its cost.
         if succeeded {
-            state.predictor.learn(label.phase, order.cost, timing.ran());
+            state.costs.learn(label, order.cost, predicted, timing.ran());
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct JobDone<T> {
     pub value: T,
     /// When it was submitted, started and finished.
     pub timing: JobTiming,
+    /// How long it was predicted to run, when it started.
+    pub predicted: Duration,
 }
 
 /// When a job was submitted, started and finished, on the accelerator's clock.
@@ -124,7 +126,7 @@ pub(super) trait Job: Send {
 
     /// Hands over what came of the work. By then the accelerator's books are written and its cores given back, so
     /// whoever receives it finds them so.
-    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming);
+    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming, predicted: Duration);
 
     /// Hands over an error in place of work that was not done.
     fn refuse(self: Box<Self>, error: JobError);
@@ -162,10 +164,10 @@ impl<T: Send, F: FnOnce(&Lane) -> T + Send> Job for Work<T, F> {
         succeeded
     }
 
-    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming) {
+    fn deliver(self: Box<Self>, label: &JobLabel, timing: JobTiming, predicted: Duration) {
         let Stage::Done(outcome) = self.stage else { return };
         let result = outcome
-            .map(|value| JobDone { value, timing })
+            .map(|value| JobDone { value, timing, predicted })
             .map_err(|panic| JobError::Panicked { label: label.clone(), message: panic_message(&*panic) });
         // There is room for one; the handle may be gone, which is its owner's right.
         let _ = self.reply.try_send(result);

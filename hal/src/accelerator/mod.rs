@@ -1,11 +1,11 @@
 //! Accelerators: compute units with a queue of jobs, and a thread or a simulation that runs them, one at a time.
 
+mod cost_model;
 mod desk;
 mod id;
 mod job;
 mod lease;
 mod order;
-mod predictor;
 mod queue;
 mod sim;
 mod stats;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use cost_model::{Accuracy, Prediction};
 pub use id::{AcceleratorId, AcceleratorIdError, AcceleratorKind};
 pub use job::{JobDone, JobError, JobHandle, JobTiming};
 pub use lease::CoreLease;
@@ -25,9 +26,9 @@ pub use stats::{AcceleratorStats, JobTotals, RunningJob};
 
 use crate::clock::Clock;
 use crate::cpu::{CoreGroup, Lane};
-use crate::profile::DeviceProfile;
+use crate::profile::{DeviceProfile, Roofline};
+use cost_model::CostModel;
 use desk::Desk;
-use predictor::Predictor;
 use sim::Simulation;
 use worker::Worker;
 
@@ -62,7 +63,7 @@ impl Accelerator {
         let failed = |source| AcceleratorError::Thread { accelerator: id, source };
         let lane = Lane::spawn_named(&id.to_string(), group.cpus.len(), Some(&group.cpus)).map_err(failed)?;
         let threads = lane.threads();
-        let desk = Arc::new(Desk::new(id, clock, Predictor::default()));
+        let desk = Arc::new(Desk::new(id, clock, CostModel::of_cores(threads)));
         let worker = Worker { desk: Arc::clone(&desk), lane, lease, cpus: Arc::new(group.cpus) };
         let thread = Some(worker.start().map_err(failed)?);
         Ok(Accelerator { owner: Arc::new(Owner { desk, threads, thread }) })
@@ -87,7 +88,7 @@ impl Accelerator {
         let Some((profile, roofline)) = device.accelerator(id).zip(device.roofline(id)) else {
             return Err(AcceleratorError::NotInProfile { accelerator: id, device: device.name.clone() });
         };
-        let desk = Arc::new(Desk::new(id, clock.clone(), Predictor::seeded(roofline.clone())));
+        let desk = Arc::new(Desk::new(id, clock.clone(), CostModel::seeded(roofline.clone())));
         let cpus = Arc::new(profile.cores.clone());
         let simulation = Simulation { desk: Arc::clone(&desk), lease, cpus, roofline };
         match clock.spawn(simulation.run()) {
@@ -119,9 +120,24 @@ impl Accelerator {
         handle
     }
 
-    /// How long a job of this phase and cost is going to run, by the jobs that ran before.
-    pub fn predict(&self, phase: Phase, cost: JobCost) -> Duration {
-        self.owner.desk.predict(phase, cost)
+    /// How long a job of this node, phase and cost is going to run, by the jobs that ran before.
+    pub fn predict(&self, node: &str, phase: Phase, cost: JobCost) -> Prediction {
+        self.owner.desk.predict(node, phase, cost)
+    }
+
+    /// Says what it is by a device's profile: predictions start from there, and what was learnt before is forgotten.
+    pub fn seed_from(&self, roofline: Roofline) {
+        self.owner.desk.reseed(roofline);
+    }
+
+    /// How good predictions were, by node and phase.
+    pub fn accuracy(&self) -> Vec<Accuracy> {
+        self.owner.desk.accuracy()
+    }
+
+    /// Whether it was stopped: whatever is submitted fails.
+    pub fn is_stopped(&self) -> bool {
+        self.owner.desk.is_stopped()
     }
 
     /// What it has done and has before it.

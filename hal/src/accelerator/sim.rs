@@ -33,7 +33,7 @@ impl Simulation {
     async fn run_next(&self) {
         // The job is chosen when the cores are there: a more urgent one may have come meanwhile.
         let guard = self.lease.acquire_async(&self.cpus).await;
-        let Some(Waiting { order, submitted, mut job }) = self.desk.begin() else { return };
+        let Some((Waiting { order, submitted, mut job }, predicted)) = self.desk.begin() else { return };
         let (label, clock) = (&order.label, &self.desk.clock);
         let started = clock.now();
         let refused = match self.roofline.time(label.phase, order.cost) {
@@ -58,9 +58,9 @@ impl Simulation {
             self.desk.withdraw();
             return job.refuse(self.lost(label));
         }
-        self.desk.end(&order, timing, succeeded);
+        self.desk.end(&order, timing, predicted, succeeded);
         // A job catches its own panic; this is for a result that panics when it is dropped, its handle being gone.
-        if catch_unwind(AssertUnwindSafe(|| job.deliver(label, timing))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job.deliver(label, timing, predicted))).is_err() {
             tracing::error!(%label, "the result of a job panicked when it was dropped");
         }
     }

@@ -33,7 +33,7 @@ impl Worker {
     fn run_next(&self) {
         // The job is chosen when the cores are there: a more urgent one may have come meanwhile.
         let guard = self.lease.acquire(&self.cpus);
-        let Some(Waiting { order, submitted, mut job }) = self.desk.begin() else { return };
+        let Some((Waiting { order, submitted, mut job }, predicted)) = self.desk.begin() else { return };
         let label = &order.label;
         let span = tracing::debug_span!(
             "job", accelerator = %self.desk.id, node = %label.node, phase = %label.phase, tokens = label.tokens,
@@ -46,8 +46,8 @@ impl Worker {
                 self.lane.rest();
             }
             drop(guard);
-            self.desk.end(&order, timing, succeeded);
-            job.deliver(label, timing);
+            self.desk.end(&order, timing, predicted, succeeded);
+            job.deliver(label, timing, predicted);
         };
         // A job catches its own panic; this is for a result that panics when it is dropped, its handle being gone.
         if span.in_scope(|| catch_unwind(AssertUnwindSafe(run))).is_err() {

@@ -47,7 +47,7 @@ fn a_job_does_its_work_and_takes_the_time_of_the_model() {
     let npu = device.get("npu");
     // 800 GOPS at 42 % are 336 operations a nanosecond, and a run costs 500 µs: 1,500 µs.
     let order = job(Phase::Encode, cost(336_000_000, 0));
-    assert_eq!(npu.predict(Phase::Encode, order.cost), Duration::from_micros(1_500));
+    assert_eq!(npu.predict("eye", Phase::Encode, order.cost).time, Duration::from_micros(1_500));
     let done = device.runtime.block_on(async {
         let handle = npu.submit(order.clone(), |lane| {
             assert_eq!(lane.threads(), 1);
