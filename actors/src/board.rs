@@ -25,7 +25,6 @@ pub struct NodeEntry {
     busy: AtomicBool,
     tokens_generated: AtomicU64,
     weight_bytes: AtomicU64,
-    resident: AtomicBool,
     work: Mutex<TypicalWork>,
     moving: Mutex<Moving>,
 }
@@ -53,8 +52,6 @@ impl NodeEntry {
             busy: AtomicBool::new(false),
             tokens_generated: AtomicU64::new(0),
             weight_bytes: AtomicU64::new(0),
-            // What loads its weights once and keeps them says nothing about it.
-            resident: AtomicBool::new(true),
             work: Mutex::default(),
             moving: Mutex::default(),
         })
@@ -117,20 +114,9 @@ impl NodeEntry {
         self.busy.store(busy, Ordering::Relaxed);
     }
 
-    /// Bytes of its weights, resident or not.
+    /// Bytes of its weights, in memory or not.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether its weights are in memory.
-    pub fn resident(&self) -> bool {
-        self.resident.load(Ordering::Relaxed)
-    }
-
-    /// The node says whether its weights are in memory, and how many bytes they have.
-    pub fn set_resident(&self, resident: bool, bytes: u64) {
-        self.resident.store(resident, Ordering::Relaxed);
-        self.weight_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// What it does each time it fires, by phase.

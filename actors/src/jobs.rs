@@ -47,6 +47,8 @@ pub struct JobOutcome<T> {
     pub value: T,
     /// When it was submitted, started and finished.
     pub timing: JobTiming,
+    /// How long it was predicted to run, when it started.
+    pub predicted: Duration,
     /// Where it ran.
     pub accelerator: AcceleratorId,
 }
@@ -92,7 +94,7 @@ impl Jobs {
     /// How long a job of this phase and cost would run where the node is assigned to now, by the jobs before it.
     pub fn predict(&self, phase: Phase, cost: JobCost) -> Option<Duration> {
         let accelerator = self.accelerators.get(&self.assigned()?)?;
-        Some(accelerator.predict(phase, cost))
+        Some(accelerator.predict(&self.node, phase, cost).time)
     }
 
     /// Runs `work` on the accelerator that the node is assigned to now, and waits for it. The work owns its state and
@@ -105,7 +107,6 @@ impl Jobs {
         let (id, accelerator) = self.accelerator().await?;
         let prepared = self.clock.now();
         self.prepare(id).await?;
-        let predicted = accelerator.predict(spec.phase, spec.cost);
         let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
         let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
         let done = accelerator.submit(order, work).await?;
@@ -115,10 +116,11 @@ impl Jobs {
         }
         let charge = Charge { phase: spec.phase, tokens: spec.tokens, request: spec.request };
         let energy = self.energy.charge(&self.node, id, done.timing.ran(), charge);
+        let predicted = done.predicted;
         crate::trace::job(&id, &label, &done.timing, &Foreseen { predicted, energy }, spec.request);
         self.tally.job(id, &label, &done.timing, predicted);
         self.worked.set(self.worked.get() + done.timing.ran());
-        Ok(JobOutcome { value: done.value, timing: done.timing, accelerator: id })
+        Ok(JobOutcome { value: done.value, timing: done.timing, predicted, accelerator: id })
     }
 
     /// How long the node's jobs have run since this was asked last.

@@ -108,6 +108,11 @@ impl Machine {
     /// Says which device this machine is: its figures are where predictions start, and energy that no meter measures is
     /// estimated by it.
     pub fn with_profile(mut self, profile: Arc<DeviceProfile>) -> Machine {
+        for accelerator in self.accelerators.values() {
+            if let Some(roofline) = profile.roofline(accelerator.id()) {
+                accelerator.seed_from(roofline);
+            }
+        }
         self.profile = Some(profile);
         self
     }

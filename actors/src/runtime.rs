@@ -312,13 +312,14 @@ fn board_entry(node: &PlannedNode, machine: &Machine) -> Result<Option<NodeEntry
     }
     let weights = node.models.values().map(|facts| facts.weight_bytes).sum();
     let entry = NodeEntry::new(node.name.as_str().into(), node.candidates.clone());
-    Ok(entry.map(|entry| entry.expecting(weights, expected_work(weights))))
+    Ok(entry.map(|entry| entry.expecting(weights, expected_work(node, weights))))
 }
 
 /// What a node is taken to do each time it fires before it has: go through its weights once, two operations for a byte.
-fn expected_work(weights: u64) -> Vec<PhaseWork> {
+fn expected_work(node: &PlannedNode, weights: u64) -> Vec<PhaseWork> {
     let bytes = weights as f64;
-    vec![PhaseWork { phase: Phase::Decode, jobs: 1.0, flops: 2.0 * bytes, bytes }]
+    let phase = node.spec.phases.last().copied().unwrap_or(Phase::Decode);
+    vec![PhaseWork { phase, jobs: 1.0, flops: 2.0 * bytes, bytes }]
 }
 
 /// Whether a request ends with the node: nothing takes it further, and the node does not merely look on while another

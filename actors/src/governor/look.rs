@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nanomind_hal::{Accelerator, AcceleratorId, ChargeStatus, JobCost, JobTotals, Phase, PowerModel, Timestamp};
+use nanomind_hal::{
+    Accelerator, AcceleratorId, ChargeStatus, JobCost, JobTotals, Phase, PowerModel, PowerState, Timestamp,
+};
 
 use super::observation::{
     AcceleratorObservation, Basis, BatteryObservation, FloorObservation, NodeLoad, NodeObservation, Observation,
@@ -13,13 +15,12 @@ use super::observation::{
 use crate::board::{NodeBoard, NodeEntry};
 use crate::machine::Machine;
 use crate::request::Requests;
-use nanomind_hal::PowerState;
 
 /// Within this time, what a node was seen to take of an accelerator fades to a third.
 const MEMORY: Duration = Duration::from_secs(1);
 
 /// Gathers what there is to see, look after look.
-pub(super) struct Observer {
+pub struct Observer {
     machine: Machine,
     board: NodeBoard,
     requests: Requests,
@@ -40,7 +41,8 @@ struct Seen {
 }
 
 impl Observer {
-    pub(super) fn new(machine: &Machine, board: NodeBoard, requests: Requests) -> Observer {
+    /// Looks at the accelerators of this machine, and at these nodes and requests.
+    pub fn new(machine: &Machine, board: NodeBoard, requests: Requests) -> Observer {
         Observer { power: machine.power_model(), machine: machine.clone(), board, requests, before: None }
     }
 
@@ -50,11 +52,12 @@ impl Observer {
     }
 
     /// What there is to see, with a battery and a temperature that were read.
-    pub(super) fn look(&mut self, battery: Option<BatteryObservation>, temperature_c: Option<f64>) -> Observation {
+    pub fn look(&mut self, battery: Option<BatteryObservation>, temperature_c: Option<f64>) -> Observation {
         let at = self.machine.clock().now();
         let before = self.before.take().unwrap_or(Before { at, busy: BTreeMap::new() });
         let mut busy = BTreeMap::new();
-        let working = self.machine.accelerators().filter(|(accelerator, _)| !accelerator.is_lost());
+        let available = |accelerator: &Accelerator| !accelerator.is_lost() && !accelerator.is_stopped();
+        let working = self.machine.accelerators().filter(|(accelerator, _)| available(accelerator));
         let places = working.map(|(accelerator, cores)| {
             observe_accelerator(accelerator, cores, at.since(before.at), &before.busy, &mut busy)
         });
@@ -77,7 +80,6 @@ impl Observer {
             on: entry.current(),
             busy: entry.busy(),
             weight_bytes: entry.weight_bytes(),
-            resident: entry.resident(),
             work,
             places,
         }
@@ -85,27 +87,59 @@ impl Observer {
 
     fn observe_place(&self, entry: &NodeEntry, id: AcceleratorId, work: &[PhaseWork]) -> Option<PlaceObservation> {
         let accelerator = self.machine.accelerators.get(&id)?;
-        let seconds: f64 = work
-            .iter()
-            .map(|part| {
-                let cost = JobCost { flops: part.flops as u64, bytes: part.bytes as u64 };
-                part.jobs * accelerator.predict(part.phase, cost).as_secs_f64()
-            })
-            .sum();
-        let load = accelerator.predict(Phase::Load, JobCost { flops: 0, bytes: entry.weight_bytes() }).as_secs_f64();
+        let (forecast, basis) = self.forecast(entry, accelerator, work);
+        let loading = JobCost { flops: 0, bytes: entry.weight_bytes() };
+        let load = accelerator.predict(entry.node(), Phase::Load, loading).time.as_secs_f64();
         let added = self.power.as_ref().and_then(|power| power.added_watts(id));
         let (move_ms, moves_measured) = entry.move_cost(id);
         Some(PlaceObservation {
             accelerator: id,
-            ms: seconds * 1e3,
-            mj: added.map(|watts| watts * seconds * 1e3),
-            basis: Basis::Seeded,
+            ms: forecast * 1e3,
+            mj: added.map(|watts| watts * forecast * 1e3),
+            basis,
             load_ms: load * 1e3,
             load_mj: added.map(|watts| watts * load * 1e3),
             move_ms: if id == entry.current() { 0.0 } else { move_ms },
             moves_measured,
         })
     }
+
+    /// The seconds of a firing on an accelerator: by what the node's jobs took there; else by what they took elsewhere,
+    /// for the place it is at now before any other, scaled as the seeds of both say; else by the seed.
+    fn forecast(&self, entry: &NodeEntry, accelerator: &Accelerator, work: &[PhaseWork]) -> (f64, Basis) {
+        let there = predict(accelerator, entry.node(), work);
+        if there.jobs > 0 {
+            return (there.seconds, Basis::Learnt { jobs: there.jobs });
+        }
+        let known = std::iter::once(entry.current()).chain(entry.allowed().iter().copied()).find_map(|id| {
+            let elsewhere = predict(self.machine.accelerators.get(&id)?, entry.node(), work);
+            (elsewhere.jobs > 0 && elsewhere.seed > 0.0).then_some((id, elsewhere))
+        });
+        match known {
+            Some((from, known)) => (known.seconds * there.seed / known.seed, Basis::Scaled { from }),
+            None => (there.seed, Basis::Seeded),
+        }
+    }
+}
+
+/// What the cost model of an accelerator says of a firing.
+struct Forecast {
+    seconds: f64,
+    seed: f64,
+    /// How many jobs it rests on, of the phase with the fewest.
+    jobs: u64,
+}
+
+fn predict(accelerator: &Accelerator, node: &str, work: &[PhaseWork]) -> Forecast {
+    let mut forecast = Forecast { seconds: 0.0, seed: 0.0, jobs: if work.is_empty() { 0 } else { u64::MAX } };
+    for part in work {
+        let cost = JobCost { flops: part.flops as u64, bytes: part.bytes as u64 };
+        let prediction = accelerator.predict(node, part.phase, cost);
+        forecast.seconds += part.jobs * prediction.time.as_secs_f64();
+        forecast.seed += part.jobs * prediction.seed.as_secs_f64();
+        forecast.jobs = forecast.jobs.min(prediction.jobs);
+    }
+    forecast
 }
 
 /// What a reading of the battery comes to.

@@ -41,6 +41,7 @@ pub use decision::{Assessment, Candidate, Change, Decision, Move, NodeCandidates
 pub(crate) use holds::HoldEvents;
 pub use holds::{HoldGuard, HoldOrder, Holds};
 pub use input::{Hold, HoldId, Input};
+pub use look::Observer;
 pub use memory::Memory;
 pub use messages::{Assign, MigrateDue};
 pub use mode::{Mode, ModeError};

@@ -97,10 +97,8 @@ pub struct NodeObservation {
     pub on: AcceleratorId,
     /// Whether it works on a request now.
     pub busy: bool,
-    /// Bytes of its weights, resident or not.
+    /// Bytes of its weights, in memory or not.
     pub weight_bytes: u64,
-    /// Whether its weights are in memory now.
-    pub resident: bool,
     /// What it does each time it fires, by phase: a running mean, or what its model lets expect where it has not fired.
     pub work: Vec<PhaseWork>,
     /// Where its placement lets it go, in order of preference, and what a firing would take there. An accelerator that

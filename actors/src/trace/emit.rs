@@ -10,7 +10,7 @@ use crate::request::RequestId;
 /// What was foreseen of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Foreseen {
-    /// How long it was going to run, as predicted when it was submitted.
+    /// How long it was going to run, as predicted when it began.
     pub predicted: Duration,
     /// What it took by the device's profile; nothing where there is none.
     pub energy: Option<MicroJoules>,

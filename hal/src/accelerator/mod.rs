@@ -15,7 +15,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 pub use cost_model::{Accuracy, Prediction};
 pub use id::{AcceleratorId, AcceleratorIdError, AcceleratorKind};

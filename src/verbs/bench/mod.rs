@@ -22,6 +22,8 @@ use crate::{
     output::{self, FormatArgs, Table},
 };
 
+mod cost;
+mod governor;
 mod pipeline;
 
 /// Arguments of `bench`.
@@ -68,6 +70,10 @@ pub struct Args {
 enum Topic {
     /// Measure a stream of pictures with a standing question: all bricks on one accelerator, on two, and in llama.cpp
     Pipeline(pipeline::Args),
+    /// Measure how good predictions of run times are: real runs of every brick on every accelerator
+    Cost(cost::Args),
+    /// Measure what the governor's decisions take: the largest exact placement, and a look that changes nothing
+    Governor(governor::Args),
 }
 
 impl Args {
@@ -75,7 +81,7 @@ impl Args {
     pub fn trace_path(&self) -> Option<&Path> {
         match &self.topic {
             Some(Topic::Pipeline(args)) => args.trace_path(),
-            None => None,
+            Some(Topic::Cost(_) | Topic::Governor(_)) | None => None,
         }
     }
 }
@@ -85,8 +91,11 @@ impl Args {
 /// # Errors
 /// Exit 65 for an unusable model; fails when a workload does not fit it.
 pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
-    if let Some(Topic::Pipeline(args)) = args.topic {
-        return pipeline::run(&args, globals);
+    match args.topic {
+        Some(Topic::Pipeline(args)) => return pipeline::run(&args, globals),
+        Some(Topic::Cost(args)) => return cost::run(&args, globals),
+        Some(Topic::Governor(args)) => return governor::run(&args),
+        None => {}
     }
     let workloads = workloads(&args);
     if workloads.is_empty() {

@@ -6,6 +6,7 @@ use super::*;
 use crate::cpu::CpuSet;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn accelerator_on(name: &str, cpus: &str, lease: &CoreLease) -> Accelerator {
     let cpus = CpuSet::parse(cpus).expect(cpus);

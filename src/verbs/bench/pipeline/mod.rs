@@ -21,7 +21,7 @@ use crate::{
 };
 
 mod figures;
-mod frames;
+pub(super) mod frames;
 mod here;
 mod peer;
 mod stopwatch;
