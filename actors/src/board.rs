@@ -119,6 +119,11 @@ impl NodeEntry {
         self.weight_bytes.load(Ordering::Relaxed)
     }
 
+    /// The node has loaded weights of so many bytes.
+    pub(crate) fn set_weight_bytes(&self, bytes: u64) {
+        self.weight_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// What it does each time it fires, by phase.
     pub fn work(&self) -> Vec<PhaseWork> {
         self.work.lock().typical()

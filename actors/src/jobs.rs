@@ -112,6 +112,9 @@ impl Jobs {
         let done = accelerator.submit(order, work).await?;
         if let Some(entry) = &self.entry {
             entry.submitted(spec.phase, spec.cost);
+            if spec.phase == Phase::Load && spec.cost.bytes > 0 {
+                entry.set_weight_bytes(spec.cost.bytes);
+            }
             entry.started(id, prepared, done.timing.started);
         }
         let charge = Charge { phase: spec.phase, tokens: spec.tokens, request: spec.request };

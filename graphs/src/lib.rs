@@ -25,6 +25,11 @@
 //! `DropOldest`, `DropNewest`, or `Queue(..)` with a policy and capacities) and a firing rule (`Trigger`, `Latched`,
 //! `Joined`). What an edge does not say is taken from the port's type and the input's specification.
 //!
+//! `power` says what the run aims for: latency (`Performance`), energy (`PowerSaver`: one brick after the other, and standby
+//! until something happens), or both (`Balanced`). `AlphaRule(high, low)` goes from the first to the last as the battery
+//! empties, with frame rate and work in proportion between the two levels; `Adaptive(high, low)` does so by what is asked of
+//! the run too. See [`PowerPolicy`].
+//!
 //! [`check`] reads a [`Source`] against its [`Surroundings`] and makes the [`Plan`], or the [`Report`] of every mistake.
 //! Node kinds are [`NodeSpec`]s in a [`Registry`]; whoever registers one gets the same diagnostics for it.
 #![forbid(unsafe_code)]

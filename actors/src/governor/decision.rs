@@ -215,6 +215,17 @@ fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Reason>, D::
     reason.map(Box::new)
 }
 
+impl Reason {
+    /// Whether somebody asked for the mode by name.
+    pub(super) fn is_asked(&self) -> bool {
+        match self {
+            Reason::Held(_) | Reason::Chosen => true,
+            Reason::Hot { due, .. } => due.is_asked(),
+            _ => false,
+        }
+    }
+}
+
 /// What a move saves against what it takes.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Payback {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use nanomind_graphs::PowerPolicy;
 
-use super::decision::Reason;
 use super::mode::Mode;
 use crate::duty::{Duty, Frames, Keep};
 
@@ -20,6 +19,8 @@ const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 pub(super) struct Rung {
     pub(super) policy: PowerPolicy,
     pub(super) mode: Mode,
+    /// Whether somebody asked for the mode by name, and so for just what it means.
+    pub(super) asked: bool,
     /// α by the battery; none where there is none to save.
     pub(super) alpha: Option<f64>,
     pub(super) hot: bool,
@@ -28,11 +29,11 @@ pub(super) struct Rung {
 }
 
 impl Rung {
-    /// The duty of this rung, when the mode was chosen for `because`.
-    pub(super) fn duty(&self, because: &Reason) -> Duty {
-        match (self.policy, because) {
-            // Whoever asks for a mode by name gets just what it means.
-            (PowerPolicy::Adaptive { .. }, Reason::BatteryLevel { .. } | Reason::Hot { .. }) => self.by_demand(),
+    /// The duty of this rung. An adaptive run works in full only where there is nothing to save.
+    pub(super) fn duty(&self) -> Duty {
+        let saves = self.alpha.is_some() || self.mode != Mode::Performance;
+        match self.policy {
+            PowerPolicy::Adaptive { .. } if saves && !self.asked => self.by_demand(),
             _ => self.by_rule(),
         }
     }
@@ -90,12 +91,8 @@ impl Rung {
 mod tests {
     use super::*;
 
-    fn level(level: f64) -> Reason {
-        Reason::BatteryLevel { level, threshold: 0.5 }
-    }
-
     fn rung(policy: PowerPolicy, mode: Mode) -> Rung {
-        Rung { policy, mode, alpha: Some(0.4), hot: false, keep: Some(Duration::from_secs(7)) }
+        Rung { policy, mode, asked: false, alpha: Some(0.4), hot: false, keep: Some(Duration::from_secs(7)) }
     }
 
     const ADAPTIVE: PowerPolicy = PowerPolicy::Adaptive { high: 0.5, low: 0.2 };
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_papers_rule_works_in_full_then_by_alpha_then_in_turn() {
-        let duty = |mode| rung(RULE, mode).duty(&level(0.3));
+        let duty = |mode| rung(RULE, mode).duty();
         assert_eq!(duty(Mode::Performance), Duty::default());
         let balanced = duty(Mode::Balanced);
         assert_eq!((balanced.frame_rate, balanced.working_share, balanced.frames), (0.4, 0.4, Frames::All));
@@ -114,20 +111,20 @@ mod tests {
     #[test]
     fn an_adaptive_run_on_battery_stands_by_in_every_mode_and_in_none_on_a_charger() {
         for mode in Mode::ALL {
-            let duty = rung(ADAPTIVE, mode).duty(&level(0.3));
+            let duty = rung(ADAPTIVE, mode).duty();
             assert!(duty.standby && duty.frames == Frames::Moving, "{duty}");
             assert_eq!(duty.weights, Keep::For(Duration::from_secs(7)));
         }
-        let charging = rung(ADAPTIVE, Mode::Performance).duty(&Reason::Charging { level: 0.3 });
-        assert_eq!(charging, Duty::default());
-        assert_eq!(rung(ADAPTIVE, Mode::Performance).duty(&Reason::Chosen), Duty::default());
+        let full = rung(ADAPTIVE, Mode::Performance);
+        assert_eq!(Rung { alpha: None, ..full }.duty(), Duty::default());
+        assert_eq!(Rung { asked: true, ..full }.duty(), Duty::default());
     }
 
     #[test]
     fn the_most_that_alpha_takes_away_leaves_a_stream_alive() {
         let nearly_empty = Rung { alpha: Some(0.0), ..rung(RULE, Mode::Balanced) };
-        assert_eq!(nearly_empty.duty(&level(0.2)).frame_rate, LEAST_SHARE);
+        assert_eq!(nearly_empty.duty().frame_rate, LEAST_SHARE);
         let hot = Rung { alpha: None, hot: true, ..rung(PowerPolicy::Performance, Mode::Balanced) };
-        assert_eq!(hot.duty(&Reason::Policy).frame_rate, HOT_ALPHA);
+        assert_eq!(hot.duty().frame_rate, HOT_ALPHA);
     }
 }

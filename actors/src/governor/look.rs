@@ -61,7 +61,10 @@ impl Observer {
         let places = working.map(|(accelerator, cores)| {
             observe_accelerator(accelerator, cores, at.since(before.at), &before.busy, &mut busy)
         });
-        let accelerators: Vec<AcceleratorObservation> = places.collect();
+        let mut accelerators: Vec<AcceleratorObservation> = places.collect();
+        for place in &mut accelerators {
+            place.memory = self.memory_of(place.id);
+        }
         let nodes = self.board.iter().map(|entry| self.observe_node(entry, &accelerators)).collect();
         self.before = Some(Before { at, busy });
         let floor = self.power.as_ref().map(|power| FloorObservation {
@@ -69,6 +72,13 @@ impl Observer {
             standby_w: power.floor_watts(PowerState::Standby),
         });
         Observation { at, battery, temperature_c, floor, demand: self.requests.demand(), accelerators, nodes }
+    }
+
+    /// The bytes that an accelerator can use, by the device's profile.
+    fn memory_of(&self, id: AcceleratorId) -> Option<u64> {
+        let profile = self.machine.profile()?.accelerator(id)?;
+        // Fractions of a byte are nobody's.
+        Some((profile.memory.value.get() * f64::from(1 << 20)) as u64)
     }
 
     fn observe_node(&self, entry: &NodeEntry, accelerators: &[AcceleratorObservation]) -> NodeObservation {

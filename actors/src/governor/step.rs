@@ -77,8 +77,8 @@ impl Memory {
             self.mode_since = seen.at;
         }
         self.begun = true;
-        let rung = self.rung(policy, seen);
-        let duty = rung.duty(&because);
+        let rung = self.rung(policy, because.is_asked(), seen);
+        let duty = rung.duty();
         if duty != self.duty {
             let reason = self.duty_reason(changed, &because, &duty, seen);
             decisions.push(Decision { at: seen.at, change: Change::Duty { from: self.duty, to: duty }, reason });
@@ -112,7 +112,7 @@ impl Memory {
     }
 
     /// What duty and placement follow from.
-    fn rung(&mut self, policy: PowerPolicy, seen: &Observation) -> Rung {
+    fn rung(&mut self, policy: PowerPolicy, asked: bool, seen: &Observation) -> Rung {
         let now = alpha(policy, seen.battery);
         self.alpha = match (now, self.alpha) {
             (Some(now), Some(posted)) if (now - posted).abs() < ALPHA_STEP && now != 0.0 && now != 1.0 => Some(posted),
@@ -123,7 +123,7 @@ impl Memory {
             Keep::Always => None,
         };
         let keep = BreakEven::of(seen).map(|even| even.keep(&seen.demand.gaps, kept));
-        Rung { policy, mode: self.mode, alpha: self.alpha, hot: self.hot, keep }
+        Rung { policy, mode: self.mode, asked, alpha: self.alpha, hot: self.hot, keep }
     }
 
     fn duty_reason(

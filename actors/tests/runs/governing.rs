@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nanomind_actors::governor::{Change, Decision, GovernorConfig, Mode, Reason};
+use nanomind_actors::governor::{Change, Decision, DecisionRecord, GovernorConfig, Mode, Reason};
 use nanomind_actors::{JobSpec, NodeContext, NodeError, Packet, RunOptions, RunReport, Runtime};
 use nanomind_hal::{BatterySource, BatteryTrace, JobClass, JobCost, Phase};
 
@@ -66,6 +66,79 @@ fn a_battery_that_runs_low_moves_a_working_node_to_the_frugal_group() {
         decision.filter(|decision| moves(decision, "mind")).map(|decision| &decision.reason).collect();
     let [Reason::ModeChanged { mode: Mode::PowerSaver, because }] = reasons[..] else { panic!("{reasons:?}") };
     assert!(matches!(**because, Reason::BatteryLevel { level, .. } if level <= 0.2), "{because:?}");
+}
+
+#[test]
+fn a_run_that_begins_on_an_empty_battery_never_works_in_full() {
+    let mut stage = Stage::new();
+    stage.add(brick("Work"), |mut context: NodeContext| async move {
+        // Before anything was taken in, let alone computed.
+        let (duty, place) = (context.duty(), context.jobs().assigned());
+        while let Some(firing) = context.next().await {
+            let text = format!("{} on {}", duty.mode, place.map(|place| place.to_string()).unwrap_or_default());
+            context.send("text", Packet::text(firing.packet.request(), text, 1).ending()).await?;
+        }
+        Ok(())
+    });
+    let graph = r#"Graph(
+        name: "empty",
+        nodes: { "words": Words(text: "go"), "mind": Work(), "reply": Keep() },
+        edges: [("words.text", "mind.text"), ("mind.text", "reply.text")],
+        placement: { "mind": Prefer(["cpu:0", "cpu:1"]) },
+        power: AlphaRule(high: 0.5, low: 0.2),
+    )"#;
+    let battery = BatteryTrace::parse(Path::new("empty.csv"), "0,0.05\n").unwrap();
+    let report = run(&stage, graph, BatterySource::Trace(battery));
+    assert_eq!(stage.seen.all()[0], "power-saver on cpu:1", "{:?}", report.decisions);
+}
+
+#[test]
+fn a_node_holds_a_mode_as_long_as_it_keeps_the_guard() {
+    let mut stage = Stage::new();
+    stage.add(brick("Work"), |mut context: NodeContext| async move {
+        while let Some(firing) = context.next().await {
+            let held = context.hold("someone is on the phone", Mode::Performance);
+            let during = context.duty_changed_from(context.duty()).await;
+            drop(held);
+            let after = context.duty_changed_from(during).await;
+            let text = format!("{} then {}", during.mode, after.mode);
+            context.send("text", Packet::text(firing.packet.request(), text, 1).ending()).await?;
+        }
+        Ok(())
+    });
+    let graph = r#"Graph(
+        name: "held",
+        nodes: { "words": Words(text: "go"), "mind": Work(), "reply": Keep() },
+        edges: [("words.text", "mind.text"), ("mind.text", "reply.text")],
+        power: PowerSaver,
+    )"#;
+    let report = run(&stage, graph, BatterySource::None);
+    assert_eq!(stage.seen.all()[0], "performance then power-saver", "{:?}", report.decisions);
+    let held = |record: &&DecisionRecord| matches!(&record.decision.reason, Reason::Held(hold) if hold.owner == "mind");
+    assert!(report.decisions.iter().any(|record| held(&record)), "{:?}", report.decisions);
+}
+
+#[test]
+fn a_mode_chosen_by_hand_stays_whatever_the_battery_says() {
+    let mut stage = Stage::new();
+    stage.add(brick("Work"), |mut context: NodeContext| async move {
+        while let Some(firing) = context.next().await {
+            let mode = context.duty().mode.to_string();
+            context.send("text", Packet::text(firing.packet.request(), mode, 1).ending()).await?;
+        }
+        Ok(())
+    });
+    let graph = r#"Graph(
+        name: "chosen",
+        nodes: { "words": Words(text: "go"), "mind": Work(), "reply": Keep() },
+        edges: [("words.text", "mind.text"), ("mind.text", "reply.text")],
+        power: Adaptive(high: 0.5, low: 0.2),
+    )"#;
+    let battery = BatteryTrace::parse(Path::new("full.csv"), "0,0.95\n").unwrap();
+    let governor = GovernorConfig { battery: BatterySource::Trace(battery), ..GovernorConfig::default() };
+    let options = RunOptions { governor, mode: Some(Mode::Balanced), ..RunOptions::default() };
+    let report = Runtime::start(&stage.plan(graph), &stage.machine, &stage.library, options).unwrap().wait();
+    assert_eq!(stage.seen.all()[0], "balanced", "{:?}", report.decisions);
 }
 
 #[test]

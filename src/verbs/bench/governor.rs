@@ -1,14 +1,21 @@
-//! `nanomind bench governor`: what its decisions take. The largest placement that is exact, eight bricks on four accelerators,
-//! and a look at which nothing has changed.
-use std::{hint::black_box, time::Duration};
+//! `nanomind bench governor`: what its decisions take. The largest placement that is exact, eight bricks on four accelerators;
+//! and a look at a device with three bricks at which nothing has changed, with the step that finds so.
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use nanomind::{
-    actors::governor::{
-        AcceleratorObservation, Basis, BatteryObservation, Input, Memory, NodeLoad, NodeObservation, Observation,
-        PlaceObservation, step,
+    actors::{
+        Machine, NodeBoard, NodeEntry, Requests,
+        governor::{
+            AcceleratorObservation, Basis, BatteryObservation, Input, Memory, NodeLoad, NodeObservation, Observation,
+            Observer, PhaseWork, PlaceObservation, step,
+        },
     },
     graphs::PowerPolicy,
-    hal::{AcceleratorId, AcceleratorKind, Clock, Timestamp},
+    hal::{AcceleratorId, AcceleratorKind, Clock, Phase, Timestamp, profile::DeviceProfile},
 };
 use serde::Serialize;
 
@@ -53,9 +60,10 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         measure(args, "placement of 8 like bricks on 4 accelerators, balanced", |_| {
             (Memory::default(), observation(3, 0.35, false))
         }),
-        measure(args, "a look that changes nothing, 8 bricks at work", |memory| {
+        measure(args, "a step that changes nothing, 8 bricks at work", |memory| {
             (memory.clone(), observation(1, 0.9, true))
         }),
+        look(args)?,
     ];
     match args.format.format {
         Format::Json => output::json(&rows),
@@ -73,7 +81,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 fn measure(args: &Args, decision: &'static str, given: impl Fn(&Memory) -> (Memory, Observation)) -> Row {
     let clock = Clock::system();
     let mut memory = Memory::default();
-    let mut times: Vec<Duration> = (0..args.repetitions)
+    let times = (0..args.repetitions)
         .map(|_| {
             let (before, seen) = given(&memory);
             let input = Input::Observed(seen);
@@ -85,6 +93,39 @@ fn measure(args: &Args, decision: &'static str, given: impl Fn(&Memory) -> (Memo
             took
         })
         .collect();
+    row(decision, times)
+}
+
+/// Looks at an idle device of three bricks again and again, and steps.
+fn look(args: &Args) -> Result<Row, Exit> {
+    let profile = DeviceProfile::find("rk3588").map_err(Exit::failed)?;
+    let (machine, _runtime) = Machine::simulated(Arc::new(profile), SystemTime::UNIX_EPOCH).map_err(Exit::failed)?;
+    let places: Vec<AcceleratorId> = machine.accelerators().map(|(accelerator, _)| accelerator.id()).collect();
+    let brick = |(name, phase): (&str, Phase)| {
+        let work = vec![PhaseWork { phase, jobs: 8.0, flops: 1e9, bytes: 1e8 }];
+        NodeEntry::new(name.into(), places.clone()).map(|entry| Arc::new(entry.expecting(100 << 20, work)))
+    };
+    let bricks = [("eye", Phase::Encode), ("projector", Phase::Project), ("mind", Phase::Decode)];
+    let board = NodeBoard::new(bricks.into_iter().filter_map(brick).collect());
+    let mut observer = Observer::new(&machine, board, Requests::new(machine.clock().clone()));
+    let (clock, mut memory) = (Clock::system(), Memory::default());
+    let battery = Some(BatteryObservation { level: 0.9, charging: false, watts: None });
+    let times = (0..args.repetitions)
+        .map(|_| {
+            let begun = clock.now();
+            let input = Input::Observed(observer.look(battery, None));
+            let (after, decisions) = step(POLICY, &memory, &input);
+            let unchanged = after == memory && decisions.is_empty();
+            let took = clock.now().since(begun);
+            memory = after;
+            black_box(unchanged);
+            took
+        })
+        .collect();
+    Ok(row("a look that finds nothing changed, 3 idle bricks, and its step", times))
+}
+
+fn row(decision: &'static str, mut times: Vec<Duration>) -> Row {
     times.sort_unstable();
     let micros = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e6);
     Row { decision, median_us: micros(times.get(times.len() / 2)), longest_us: micros(times.last()) }

@@ -236,7 +236,7 @@ fn spots_of(node: &NodeObservation, seen: &Observation, energy: &EnergyScale, ai
             at,
             ms: place.ms,
             share: share.clamp(0.0, 1.0),
-            queue_ms: queued_by_others(node, &seen.accelerators[at]),
+            queue_ms: queued_by_others(node, &seen.accelerators, at),
             energy: energy.energy(place, seen.accelerators[at].cores.len()),
             preference: 1.0 + PREFERENCE * rank,
             bytes: node.weight_bytes,
@@ -245,8 +245,14 @@ fn spots_of(node: &NodeObservation, seen: &Observation, energy: &EnergyScale, ai
     node.places.iter().enumerate().filter_map(spot).collect()
 }
 
-/// What others have queued on an accelerator, by how much of its work is theirs of late.
-fn queued_by_others(node: &NodeObservation, place: &AcceleratorObservation) -> f64 {
+/// What others have queued for the cores of an accelerator.
+fn queued_by_others(node: &NodeObservation, accelerators: &[AcceleratorObservation], at: usize) -> f64 {
+    let sharing = accelerators.iter().filter(|place| place.overlaps(&accelerators[at]));
+    sharing.map(|place| queued_at(place, node)).sum()
+}
+
+/// What nodes other than this one have queued on an accelerator, by how much of its work is theirs of late.
+fn queued_at(place: &AcceleratorObservation, node: &NodeObservation) -> f64 {
     let (mine, all) = (place.share_of(&node.node), place.load.iter().map(|load| load.share).sum::<f64>());
     let theirs = if all > 0.0 {
         1.0 - mine / all
