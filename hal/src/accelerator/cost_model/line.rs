@@ -11,12 +11,12 @@ const THROUGH_ORIGIN: f64 = 0.01;
 const SETTLED: u64 = 4;
 /// … one that is further off the line than by this factor counts as this far off: another process took the cores, say.
 /// What stays different moves the line all the same.
-const MOST_OFF: f64 = 3.0;
+const MOST_OFF: f64 = 2.0;
 /// The shortest time that counts, in seconds: clocks have their grain.
 const LEAST_SECONDS: f64 = 1e-7;
 
-/// Weighted sums over pairs of seed and measured time, both in seconds. A pair weighs one over the square of its time, so
-/// that it is the relative error that is made small.
+/// Weighted sums over pairs of seed and measured time, both in seconds. A pair weighs one over the square of its seed, so
+/// that errors relative to the size of a job are made small, and short jobs count as much as long ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Line {
     jobs: u64,
@@ -35,11 +35,12 @@ impl Line {
 
     /// One more measurement.
     pub(super) fn learn(&mut self, seed: f64, ran: Duration) {
+        let seed = seed.max(LEAST_SECONDS);
         let mut time = ran.as_secs_f64().max(LEAST_SECONDS);
         if let Some(expected) = self.at(seed).filter(|_| self.jobs >= SETTLED) {
             time = time.clamp(expected / MOST_OFF, expected * MOST_OFF).max(LEAST_SECONDS);
         }
-        let weight = 1.0 / (time * time);
+        let weight = 1.0 / (seed * seed);
         let add = |sum: &mut f64, value: f64| *sum = *sum * FADING + weight * value;
         add(&mut self.weight, 1.0);
         add(&mut self.seed, seed);
@@ -104,8 +105,8 @@ mod tests {
         let mut line = Line::default();
         (0..40).for_each(|_| line.learn(1e-3, seconds(4e-3)));
         line.learn(1e-3, seconds(4.0));
-        assert!(line.at(1e-3).expect("a line") < 4.4e-3);
-        (0..60).for_each(|_| line.learn(1e-3, seconds(4.0)));
+        assert!(line.at(1e-3).expect("a line") < 4.5e-3);
+        (0..150).for_each(|_| line.learn(1e-3, seconds(4.0)));
         assert!((line.at(1e-3).expect("a line") / 4.0 - 1.0).abs() < 0.02);
     }
 
