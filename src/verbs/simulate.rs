@@ -3,7 +3,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use nanomind::{
     actors::{
-        GraphFiles, StoredModels,
+        GraphFiles, LogTo, StoredModels,
+        run_log::{GraphText, KeepingLoader},
         simulation::{BatteryChoice, Scenario, Simulation},
     },
     graphs::Plan,
@@ -60,6 +61,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 
+    /// Write a run log, as `run --log` does
+    #[arg(long, value_name = "FILE", env = "NANOMIND_LOG")]
+    log: Option<PathBuf>,
+
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -77,7 +82,9 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     };
     let simulation =
         Simulation { battery: args.battery.unwrap_or_default(), scenario, seed: args.seed, ..Simulation::of(device) };
-    let plan = plan(&args, globals, &simulation)?;
+    let (plan, text) = plan(&args, globals, &simulation)?;
+    let log = args.log.clone().map(|path| LogTo { path, graph: text });
+    let simulation = Simulation { log, ..simulation };
     let clock = Clock::system();
     let report = simulation.run(&plan).map_err(Exit::invalid)?;
     eprintln!("simulated {:.2} h in {:.2} s", report.hours, clock.now().as_secs_f64());
@@ -92,17 +99,18 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The graph, checked for the device.
-fn plan(args: &Args, globals: &Globals, simulation: &Simulation) -> Result<Plan, Exit> {
+/// The graph, checked for the device, and all of its text.
+fn plan(args: &Args, globals: &Globals, simulation: &Simulation) -> Result<(Plan, GraphText), Exit> {
     let source = graph_file::read(&args.graph.graph)?;
     let stored = StoredModels::new(models::open_store(globals)?).with_shapes();
-    let checked = simulation.check(source, &args.graph.overrides(), &GraphFiles, &stored).map_err(Exit::failed)?;
+    let (overrides, loader) = (args.graph.overrides(), KeepingLoader::new(&GraphFiles));
+    let checked = simulation.check(source.clone(), &overrides, &loader, &stored).map_err(Exit::failed)?;
     match checked {
         Ok(plan) => {
             if !plan.warnings().is_empty() {
                 graph_file::tell(plan.warnings());
             }
-            Ok(plan)
+            Ok((plan, loader.into_text(&source, &overrides)))
         }
         Err(report) => {
             graph_file::tell(&report);

@@ -99,3 +99,35 @@ fn what_is_no_log_or_cannot_be_written_is_said() {
     full.exits(1).says("cannot write the run log /dev/full");
     machine.run(chat(&["--set", "prompt=hello", "--device", "rk3577"])).exits(65).says("rk3566");
 }
+
+#[test]
+fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
+    let machine = FreshMachine::new();
+    logged(&machine);
+    machine.file("other.ron", "PowerSaver");
+    let told = machine.run(["replay", "run.log", "--policy", "other.ron"]).exits(0);
+    let told = told.prints("RECORDED").prints("OTHERWISE").prints("simulated").prints("a token for every 4 bytes");
+    assert_eq!(told.stderr, "");
+    let json = machine.run(["replay", "run.log", "--policy", "other.ron", "--format", "json"]).exits(0).json();
+    for which in ["recorded", "simulated", "otherwise"] {
+        let outcome = &json[which];
+        assert_eq!((&outcome["requests"], &outcome["answered"]), (&1.into(), &1.into()), "{which}: {json:#}");
+        assert!(amount(&outcome["energy"]) > 0, "{which}: {json:#}");
+    }
+    assert_eq!(json["otherwise"]["policy"], "PowerSaver");
+    machine.file("wrong.ron", "PowerSafer");
+    machine.run(["replay", "run.log", "--policy", "wrong.ron"]).exits(65).says("PowerSaver");
+    machine.run(chat(&["--set", "prompt=hello", "--log", "nowhere.log"])).exits(0);
+    machine.run(["replay", "nowhere.log", "--policy", "other.ron"]).exits(2).says("--device");
+}
+
+#[test]
+fn a_simulation_writes_a_log_too_and_its_decisions_come_out_again() {
+    let machine = FreshMachine::new();
+    machine.file("day.ron", r#"Scenario(name: "ten minutes", lasts: "10min", level: 0.5002)"#);
+    let mut arguments = chat(&["--set", "prompt=hello", "--device", "rk3566", "--scenario", "day.ron", "--log", "day.log"]);
+    arguments[0] = "simulate".to_owned();
+    machine.run(arguments).exits(0);
+    machine.run(["replay", "day.log"]).exits(0).prints("bit for bit");
+    machine.run(["why", "day.log"]).exits(0).prints("the mode went from performance to balanced: battery at");
+}

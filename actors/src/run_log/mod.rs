@@ -8,6 +8,7 @@
 //! A log survives the end of its process at any moment: records are written one by one, and a reader leaves out a last
 //! one that is torn and says so.
 
+mod counterfactual;
 mod frame;
 mod graph_text;
 mod reader;
@@ -16,6 +17,7 @@ mod replay;
 mod why;
 mod writer;
 
+pub use counterfactual::{Counterfactual, CounterfactualError, Instead, Outcome, counterfactual};
 pub use frame::Break;
 pub use graph_text::{GraphText, KeepingLoader, TextFile};
 pub use reader::{ReadError, RunLogReader, Tail};

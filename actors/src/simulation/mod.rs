@@ -50,7 +50,7 @@ use parking_lot::Mutex;
 use crate::governor::{Change, Decision, GovernorConfig, Mode, Move, Recorder, TemperatureSource};
 use crate::machine::{Machine, MachineError};
 use crate::report::{NodeReport, RunReport};
-use crate::runtime::{RunOptions, Runtime, StartError};
+use crate::runtime::{LogTo, RunOptions, Runtime, StartError};
 use environment::{Environment, EnvironmentLog, most_watts};
 use world::World;
 
@@ -77,6 +77,8 @@ pub struct Simulation {
     pub seed: u64,
     /// The power policy, in place of the graph's.
     pub policy: Option<PowerPolicy>,
+    /// Where to write a run log.
+    pub log: Option<LogTo>,
 }
 
 /// Why nothing could be simulated.
@@ -103,7 +105,7 @@ const DATE: Duration = Duration::from_secs(1_767_225_600);
 impl Simulation {
     /// The stated day on a device with its own battery, drawn from 0.
     pub fn of(device: Arc<DeviceProfile>) -> Simulation {
-        Simulation { device, battery: BatteryChoice::Own, scenario: Scenario::day(), seed: 0, policy: None }
+        Simulation { device, battery: BatteryChoice::Own, scenario: Scenario::day(), seed: 0, policy: None, log: None }
     }
 
     /// Checks a graph for the device.
@@ -151,6 +153,7 @@ impl Simulation {
                 recorder: Some(recorder),
                 ..GovernorConfig::default()
             },
+            log: self.log.clone(),
             ..RunOptions::default()
         };
         let running = Runtime::start_in(runtime, &plan, &machine, &library, options)?;

@@ -8,7 +8,7 @@ mod sections;
 pub(crate) use edge::EdgeDecl;
 pub(crate) use include::IncludeDecl;
 pub(crate) use params::Given;
-pub(crate) use policies::{PlacementDecl, RestartDecl};
+pub(crate) use policies::{PlacementDecl, RestartDecl, power};
 
 use crate::{
     PowerPolicy,

@@ -141,7 +141,7 @@ pub(super) fn restart(tree: &Tree, findings: &mut Findings) -> Option<RestartDec
     })
 }
 
-pub(super) fn power(tree: &Tree, findings: &mut Findings) -> Option<PowerPolicy> {
+pub(crate) fn power(tree: &Tree, findings: &mut Findings) -> Option<PowerPolicy> {
     let names = ["Performance", "Balanced", "PowerSaver", "Adaptive", "AlphaRule"];
     let found = match &tree.shape {
         Shape::Named(word, Body::Bare) => match word.text.as_str() {
