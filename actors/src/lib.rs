@@ -51,6 +51,8 @@ mod tally;
 mod threads;
 pub mod trace;
 mod turns;
+#[cfg(test)]
+mod virtual_stage;
 mod weights;
 mod work;
 

@@ -75,7 +75,7 @@ impl<W: Weights, S: 'static> Residence<W, S> {
         let weights = match held {
             Some(weights) => weights,
             None => {
-                let weights = context.weights().get(&self.source, context.jobs()).await?;
+                let weights = context.weights().get(&self.source, context).await?;
                 *self.home.held.borrow_mut() = Some(Held { weights: weights.clone(), built: None });
                 weights
             }
@@ -208,3 +208,6 @@ impl<W: Weights, S: 'static> Drop for Underway<W, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,8 @@ pub(crate) struct Actors {
     pub(crate) governor: Addr<Governor>,
     pub(crate) running: watch::Receiver<usize>,
     pub(crate) probes: Vec<EdgeProbe>,
+    /// When it is drained, if it has not ended.
+    pub(crate) drained_at: Option<Timestamp>,
     pub(crate) interrupts: bool,
     pub(crate) battery: BatterySource,
     pub(crate) watch: Option<Watch>,
@@ -140,6 +142,7 @@ impl Actors {
         let mut running = self.running.clone();
         let (mut draining, mut stopping) = (false, false);
         let mut watching = Watching::new(self);
+        let mut time_is_up = std::pin::pin!(self.time_is_up());
         loop {
             tokio::select! {
                 biased;
@@ -153,6 +156,7 @@ impl Actors {
                 () = interrupts.next() => {
                     if draining { signals.stop() } else { signals.drain() }
                 }
+                () = &mut time_is_up, if !signals.is_draining() => signals.drain(),
                 () = signals.stopping(), if !stopping => {
                     stopping = true;
                     self.tell(|node| node.do_send(Stop));
@@ -171,6 +175,14 @@ impl Actors {
             RunEnd::Drained
         } else {
             RunEnd::Finished
+        }
+    }
+
+    /// Waits until the run has lasted as long as it may.
+    async fn time_is_up(&self) {
+        match self.drained_at {
+            Some(at) => self.shared.clock.sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, System, SystemRunner};
 use indexmap::IndexMap;
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub mode: Option<Mode>,
     /// Modes that are asked for as long as the run lasts.
     pub holds: Vec<HoldOrder>,
+    /// How long the run may last before it is drained; without this it lasts until its nodes end.
+    pub lasts: Option<Duration>,
     /// Ctrl-C (and SIGTERM) drain the run, a second one stops it.
     pub interrupts: bool,
     /// Hears how far models have been loaded.
@@ -211,6 +214,7 @@ fn start_actors(
         node.address.do_send(MeetGovernor(governor.clone().recipient()));
         node.address.do_send(Start);
     }
+    let drained_at = options.lasts.map(|lasts| shared.clock.now() + lasts);
     Actors {
         graph: plan.name().to_owned(),
         started: shared.clock.now(),
@@ -221,6 +225,7 @@ fn start_actors(
         governor,
         running,
         probes: wiring.senders.iter().map(EdgeSender::probe).collect(),
+        drained_at,
         interrupts: options.interrupts,
         battery,
         watch: options.watch,

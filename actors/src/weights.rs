@@ -19,6 +19,7 @@ use nanomind_kernels::Isa;
 use crate::error::NodeError;
 use crate::jobs::{JobSpec, Jobs};
 use crate::memory::MemoryBooks;
+use crate::node::NodeContext;
 
 /// A language model with what belongs to it: everything immutable that its file holds.
 pub struct LoadedModel {
@@ -211,13 +212,18 @@ impl WeightStore {
 
     /// The weights of `source`: those in memory, or else loaded by a job of the asking node. Whoever asks meanwhile waits
     /// for that job; if it fails, the next one tries again.
-    pub(crate) async fn get<W: Weights>(&self, source: &WeightSource<W>, jobs: &Jobs) -> Result<Arc<W>, NodeError> {
+    pub(crate) async fn get<W: Weights>(
+        &self,
+        source: &WeightSource<W>,
+        context: &NodeContext,
+    ) -> Result<Arc<W>, NodeError> {
         let slot = self.slots.borrow_mut().entry(source.key.clone()).or_default().clone();
         let _loading = slot.loading.lock().await;
         if let Some(weights) = slot.weights().and_then(downcast) {
             return Ok(weights);
         }
-        let weights = Arc::new(source.load(self.isa, self.listener.clone(), jobs).await?);
+        let weights = Arc::new(source.load(self.isa, self.listener.clone(), context.jobs()).await?);
+        context.count("loads", 1);
         let known: Weak<W> = Arc::downgrade(&weights);
         *slot.weights.borrow_mut() = Some(known);
         self.recount();

@@ -5,6 +5,7 @@ mod top;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,7 +18,7 @@ use nanomind::{
         run_log::{GraphText, KeepingLoader},
         trace::TraceFile,
     },
-    graphs::{Plan, Surroundings, check},
+    graphs::{Plan, Surroundings, check, parse_time},
     hal::{BatterySource, BatteryTrace},
 };
 
@@ -44,9 +45,14 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// Read the battery from a recording (lines of seconds,level[,status[,watts]]) instead of this machine
-    #[arg(long, value_name = "FILE.csv", env = "NANOMIND_BATTERY")]
-    battery: Option<PathBuf>,
+    /// Instead of this machine's battery, a recording (lines of seconds,level[,status[,watts]]), or one that is empty after
+    /// so long (simulated:60s), whatever is taken from it
+    #[arg(long, value_name = "FILE.csv|simulated:TIME", value_parser = battery, env = "NANOMIND_BATTERY")]
+    battery: Option<Battery>,
+
+    /// Drain the run after so long, as Ctrl-C does
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    lasts: Option<Duration>,
 
     /// Choose the power mode by hand, over policy, battery, holds and heat: performance, balanced or power-saver
     #[arg(long, value_name = "MODE", env = "NANOMIND_MODE")]
@@ -81,6 +87,28 @@ pub struct Args {
     quiet: bool,
 }
 
+/// A battery that is not this machine's.
+#[derive(Clone, Debug)]
+enum Battery {
+    /// Played from a file.
+    Recorded(PathBuf),
+    /// Empty after so long.
+    Emptying(Duration),
+}
+
+/// A battery as it is written on the command line.
+fn battery(text: &str) -> Result<Battery, String> {
+    match text.strip_prefix("simulated:") {
+        Some(text) => time(text).map(Battery::Emptying),
+        None => Ok(Battery::Recorded(text.into())),
+    }
+}
+
+/// A span of time as it is written on the command line.
+fn time(text: &str) -> Result<Duration, String> {
+    parse_time(text).ok_or_else(|| "expected a number with a unit: ms, s, min or h".to_owned())
+}
+
 /// A hold as it is written on the command line.
 fn hold_order(text: &str) -> Result<HoldOrder, ModeError> {
     let (mode, reason) = text.split_once(':').unwrap_or((text, "asked for with --hold"));
@@ -111,14 +139,18 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
     let (plan, text) = plan(&args, globals, &machine, &library)?;
     let mut governor = GovernorConfig { trace, ..GovernorConfig::default() };
-    if let Some(path) = &args.battery {
-        governor.battery = BatterySource::Trace(BatteryTrace::open(path).map_err(Exit::usage)?);
+    if let Some(battery) = &args.battery {
+        governor.battery = BatterySource::Trace(match battery {
+            Battery::Recorded(path) => BatteryTrace::open(path).map_err(Exit::usage)?,
+            Battery::Emptying(time) => BatteryTrace::emptying(*time),
+        });
     }
     let options = RunOptions {
         governor,
         migrate_every: args.migrate_every,
         mode: args.mode,
         holds: args.hold.clone().into_iter().collect(),
+        lasts: args.lasts,
         interrupts: true,
         on_load: Some(load_display()),
         log: args.log.clone().map(|path| LogTo { path, graph: text }),

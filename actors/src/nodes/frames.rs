@@ -71,6 +71,7 @@ pub(super) async fn film(
         });
         let (developed, shows);
         (developed, shows, gate) = looked.await?.value?;
+        pace.moved(shows);
         if shows {
             send(context, context.requests().mint_for(Origin::Stream), developed).await?;
         } else {
@@ -104,3 +105,6 @@ async fn send(context: &NodeContext, request: Request, developed: Developed) -> 
     }
     context.send("image", Packet::image(request, picture.into())).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nanomind_hal::{Clock, Timestamp};
 
 use crate::duty::{Duty, DutyBoard};
+use crate::governor::Mode;
 use crate::node::NodeContext;
 
 /// How late a frame may come and the next ones still be counted from when it was due.
@@ -13,16 +14,26 @@ const IN_STEP: Duration = Duration::from_millis(5);
 /// The least share of its own rate that a stream keeps to, so that no duty stops it.
 const LOWEST_RATE: f64 = 1e-4;
 
+/// In power-saver a stream in which nothing moves is looked at no more often than this.
+const LOOK_IN_STANDBY: Duration = Duration::from_secs(1);
+
 /// When frames are due: at full duty one each `every`, or with zero one after the other; at less duty as much less often.
 pub(crate) struct Pace {
     every: Duration,
     /// When the last frame was due; none before the first, which is due at once.
     last: Option<Timestamp>,
+    /// Whether nothing moved in the last frame.
+    still: bool,
 }
 
 impl Pace {
     pub(crate) fn new(every: Duration) -> Pace {
-        Pace { every, last: None }
+        Pace { every, last: None, still: false }
+    }
+
+    /// Says whether something moved in the last frame.
+    pub(crate) fn moved(&mut self, moved: bool) {
+        self.still = !moved;
     }
 
     /// Waits until the next frame is due. Another duty takes effect at once, however long the wait was to be.
@@ -41,7 +52,7 @@ impl Pace {
                 () = clock.sleep_until(due) => {
                     let now = clock.now();
                     let late = now.since(due) > IN_STEP;
-                    self.last = Some(if late || self.every.is_zero() { now } else { due });
+                    self.last = Some(if late { now } else { due });
                     return;
                 }
             }
@@ -53,8 +64,10 @@ impl Pace {
     fn due(&self, duty: Duty, asked: Timestamp) -> Option<Timestamp> {
         let last = self.last?;
         let rate = duty.frame_rate.clamp(LOWEST_RATE, 1.0);
-        if !self.every.is_zero() {
-            return Some(last + self.every.div_f64(rate));
+        let least = if self.still && duty.mode == Mode::PowerSaver { LOOK_IN_STANDBY } else { Duration::ZERO };
+        let period = self.every.div_f64(rate).max(least);
+        if !period.is_zero() {
+            return Some(last + period);
         }
         // The last frame took until it was asked for the next one; rests fill up what is not the share of work.
         let rest = asked.since(last).mul_f64(1.0 / rate - 1.0);
@@ -105,6 +118,23 @@ mod tests {
     fn another_duty_counts_at_once_and_not_after_the_sleep_that_was_begun() {
         assert_eq!(moments(1_000, 1, 3, &[(0, 0.001), (2_500, 1.0)]), [0, 2_500, 3_500]);
         assert_eq!(moments(100, 1, 3, &[(150, 0.1)]), [0, 100, 1_100]);
+    }
+
+    #[test]
+    fn in_power_saver_a_stream_is_looked_at_now_and_then_until_something_moves() {
+        let (clock, runtime) = Clock::simulated(SystemTime::UNIX_EPOCH).expect("a runtime");
+        let board = DutyBoard::default();
+        board.post(Duty { mode: Mode::PowerSaver, ..Duty::default() });
+        let moments = runtime.block_on(async {
+            let (mut pace, mut moments) = (Pace::new(Duration::from_millis(40)), Vec::new());
+            for moves in [true, false, false, true, true] {
+                pace.wait_by(&clock, &board).await;
+                moments.push(clock.now().as_nanos() / 1_000_000);
+                pace.moved(moves);
+            }
+            moments
+        });
+        assert_eq!(moments, [0, 40, 1_040, 2_040, 2_080]);
     }
 
     #[test]

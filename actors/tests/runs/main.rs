@@ -1,6 +1,7 @@
 //! Whole runs of small graphs with nodes of the tests' own: how they end, restart, drain, cancel and drop.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod cascade;
 mod endings;
 mod flow;
 mod governing;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::battery::{BatteryReading, ChargeStatus, StateOfCharge};
 use crate::clock::Timestamp;
@@ -75,6 +76,15 @@ impl BatteryTrace {
         } else {
             Ok(BatteryTrace { rows })
         }
+    }
+
+    /// A battery that was never recorded: full at the start of the clock, and empty after `time`, whatever is taken from it.
+    pub fn emptying(time: Duration) -> BatteryTrace {
+        let row = |seconds, level| Row { seconds, level, status: ChargeStatus::Discharging, watts: None };
+        // At no time at all it is empty from the start.
+        let end = row(time.as_secs_f64(), 0.0);
+        let rows = if time.is_zero() { vec![end] } else { vec![row(0.0, 1.0), end] };
+        BatteryTrace { rows }
     }
 
     /// The battery at `now`.
@@ -267,5 +277,13 @@ mod tests {
                 prop_assert!((0.0..=1.0).contains(&level), "{}", level);
             }
         }
+    }
+
+    #[test]
+    fn a_battery_that_empties_evenly_is_half_full_at_half_time_and_stays_empty() {
+        let battery = BatteryTrace::emptying(Duration::from_secs(60));
+        let level = |seconds: u64| battery.at(Timestamp::from_nanos(seconds * 1_000_000_000)).level.fraction();
+        assert_eq!([0, 30, 60, 600].map(level), [1.0, 0.5, 0.0, 0.0]);
+        assert_eq!(BatteryTrace::emptying(Duration::ZERO).at(Timestamp::default()).level.fraction(), 0.0);
     }
 }
