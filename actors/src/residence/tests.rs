@@ -236,7 +236,7 @@ fn the_device_stands_by_when_nothing_is_asked_and_nothing_is_in_memory_and_wakes
     let memory = report.memory.in_standby.unwrap();
     assert_eq!((memory.times, memory.weights), (2, 0));
     // Awake floor 4.5 W and standby 1.5 W by the profile, and what loading took beside.
-    let energy = report.energy_unattributed.amount().unwrap().joules();
+    let energy = report.energy.unattributed.amount().unwrap().joules();
     let (awake, standby) = (4.5 * (report.seconds - standby.seconds), 1.5 * standby.seconds);
     assert!((energy - awake - standby).abs() < 0.01, "{energy} J, expected {awake} J and {standby} J");
 }

@@ -60,9 +60,9 @@ fn a_still_scene_is_shown_when_it_changes_and_all_other_frames_are_counted() {
     let report =
         film(&library, r#"seed: 3, motion: "still", events: "scenes", event_every: 5, frames: 20, every: "10s""#);
     let seconds: Vec<f64> = seen.borrow().iter().map(|(at, _)| (at / 10.0).round() * 10.0).collect();
-    assert_eq!(seconds, [0.0, 50.0, 100.0, 150.0], "the first one, and each new scene");
-    assert_eq!((counter(&report, "frames"), counter(&report, "unmoved")), (4, 16));
-    assert_eq!(report.requests.minted, 4, "what did not move is no request");
+    assert_eq!(seconds, [0.0, 10.0, 50.0, 100.0, 150.0], "the first one, the first of this duty, and each new scene");
+    assert_eq!((counter(&report, "frames"), counter(&report, "unmoved")), (5, 15));
+    assert_eq!(report.requests.minted, 5, "what did not move is no request");
     assert!(seen.borrow().iter().all(|(_, origin)| *origin == Origin::Stream));
 }
 

@@ -91,7 +91,9 @@ impl Camera {
             }
             taken += 1;
             self.take(context, None).await?;
-            if moved || context.duty().frames == Frames::All {
+            let shows = moved || context.duty().frames == Frames::All;
+            reel.pace.moved(shows);
+            if shows {
                 reel.shown(context.clock().now());
                 self.send(context, context.requests().mint_for(Origin::Stream), taken).await?;
             } else {
