@@ -18,6 +18,7 @@ mod duty;
 pub mod edge;
 mod energy;
 mod error;
+pub mod forecast;
 pub mod governor;
 mod inputs;
 mod jobs;

@@ -5,7 +5,7 @@ use nanomind::{
     actors::{
         GraphFiles, LogTo, StoredModels,
         run_log::{GraphText, KeepingLoader},
-        simulation::{BatteryChoice, Scenario, Simulation},
+        simulation::{BatteryChoice, Scenario, Simulation, suite::PaperSuite},
     },
     graphs::Plan,
     hal::{Clock, profile::DeviceProfile},
@@ -22,7 +22,8 @@ use crate::{
 /// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  nanomind simulate graphs/library/camera-assistant.ron --device rk3566\n  \
-    nanomind simulate graphs/library/watch.ron --device rk3566 --battery 2000mAh --seed 7 --plot day.svg\n\n\
+    nanomind simulate graphs/library/watch.ron --device rk3566 --battery 2000mAh --seed 7 --plot day.svg\n  \
+    nanomind simulate --suite paper\n\n\
     Without --scenario a day at home, from 08:00 on, the battery full, no charger, 22 degrees: questions come by chance, 6 an\n\
     hour from 7 to 9, 2 from 9 to 17, 7 from 17 to 22 and 0.2 at night, of 8 to 24 tokens with answers of 20 to 60; something\n\
     moves before a camera 12, 4, 12 and 0.5 times an hour, for 5 s to a minute. A Prompt with a text of its own asks that\n\
@@ -39,11 +40,20 @@ use crate::{
     goes to stderr.")]
 pub struct Args {
     #[command(flatten)]
-    graph: GraphArgs,
+    graph: Option<GraphArgs>,
 
     /// The device: rk3566, rk3588, rpi5, jetson-orin-nano, laptop, or the path of a profile
     #[arg(long, value_name = "NAME|FILE.ron", env = "NANOMIND_DEVICE")]
-    device: String,
+    device: Option<String>,
+
+    /// Instead of a graph: simulate what the NANOMIND paper tells of its board, beside the paper's figures, and compare power
+    /// policies over many days
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["graph", "device", "battery", "scenario", "seed", "plot"])]
+    suite: Option<Suite>,
+
+    /// How many days the suite compares policies over
+    #[arg(long, default_value_t = 20, requires = "suite", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    days: u64,
 
     /// Its battery, such as 2000mAh or 50Wh [default: that of the device]
     #[arg(long, value_name = "CAPACITY")]
@@ -69,20 +79,49 @@ pub struct Args {
     format: FormatArgs,
 }
 
+/// What can be simulated together.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Suite {
+    /// The table of the NANOMIND paper (arXiv 2510.05109), and a study of policies
+    Paper,
+}
+
+/// Simulates a suite and shows it beside what it is compared with.
+fn run_suite(args: &Args, globals: &Globals) -> Result<(), Exit> {
+    let stored = StoredModels::new(models::open_store(globals)?).with_shapes();
+    let clock = Clock::system();
+    let mut progress = |done: usize, all: usize| {
+        if done.is_multiple_of(10) || done == all {
+            eprintln!("{done} of {all} simulations in {:.1} s", clock.now().as_secs_f64());
+        }
+    };
+    let suite = PaperSuite::run(args.days, &stored, &mut progress).map_err(Exit::failed)?;
+    match args.format.format {
+        Format::Table => output::text(&suite),
+        Format::Json => output::json(&suite),
+    }
+}
+
 /// Simulates the graph and reports.
 ///
 /// # Errors
 /// 65 for a graph, model, device profile or scenario that is invalid, 69 for an accelerator that the device lacks, 1 where
 /// a node stayed down.
 pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
-    let device = Arc::new(DeviceProfile::find(&args.device).map_err(Exit::invalid)?);
+    if let Some(Suite::Paper) = args.suite {
+        return run_suite(&args, globals);
+    }
+    let (Some(graph), Some(device)) = (&args.graph, &args.device) else {
+        return Err(Exit::usage("expected a graph and --device, or --suite paper"));
+    };
+    let device = Arc::new(DeviceProfile::find(device).map_err(Exit::invalid)?);
     let scenario = match &args.scenario {
         Some(path) => Scenario::open(path).map_err(Exit::invalid)?,
         None => Scenario::day(),
     };
     let simulation =
         Simulation { battery: args.battery.unwrap_or_default(), scenario, seed: args.seed, ..Simulation::of(device) };
-    let (plan, text) = plan(&args, globals, &simulation)?;
+    let (plan, text) = plan(graph, globals, &simulation)?;
     let log = args.log.clone().map(|path| LogTo { path, graph: text });
     let simulation = Simulation { log, ..simulation };
     let clock = Clock::system();
@@ -100,10 +139,10 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
 }
 
 /// The graph, checked for the device, and all of its text.
-fn plan(args: &Args, globals: &Globals, simulation: &Simulation) -> Result<(Plan, GraphText), Exit> {
-    let source = graph_file::read(&args.graph.graph)?;
+fn plan(graph: &GraphArgs, globals: &Globals, simulation: &Simulation) -> Result<(Plan, GraphText), Exit> {
+    let source = graph_file::read(&graph.graph)?;
     let stored = StoredModels::new(models::open_store(globals)?).with_shapes();
-    let (overrides, loader) = (args.graph.overrides(), KeepingLoader::new(&GraphFiles));
+    let (overrides, loader) = (graph.overrides(), KeepingLoader::new(&GraphFiles));
     let checked = simulation.check(source.clone(), &overrides, &loader, &stored).map_err(Exit::failed)?;
     match checked {
         Ok(plan) => {

@@ -7,6 +7,7 @@ mod command;
 mod convert;
 mod custom_node;
 mod doctor;
+mod forecast;
 mod graph_language;
 mod model_store;
 mod run_chat;

@@ -125,7 +125,8 @@ fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
 fn a_simulation_writes_a_log_too_and_its_decisions_come_out_again() {
     let machine = FreshMachine::new();
     machine.file("day.ron", r#"Scenario(name: "ten minutes", lasts: "10min", level: 0.5002)"#);
-    let mut arguments = chat(&["--set", "prompt=hello", "--device", "rk3566", "--scenario", "day.ron", "--log", "day.log"]);
+    let mut arguments =
+        chat(&["--set", "prompt=hello", "--device", "rk3566", "--scenario", "day.ron", "--log", "day.log"]);
     arguments[0] = "simulate".to_owned();
     machine.run(arguments).exits(0);
     machine.run(["replay", "day.log"]).exits(0).prints("bit for bit");

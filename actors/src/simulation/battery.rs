@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use nanomind_hal::profile::DeviceProfile;
+use nanomind_hal::profile::{BatteryProfile, DeviceProfile};
 use nanomind_hal::{AcceleratorId, BatterySettings, MicroJoules, StateOfCharge, Warming};
 
 use super::scenario::Scenario;
@@ -56,17 +56,23 @@ impl FromStr for BatteryChoice {
 }
 
 impl BatteryChoice {
-    /// The battery at the beginning of a scenario; `None` on mains.
-    pub(super) fn settings(self, device: &DeviceProfile, scenario: &Scenario) -> Option<BatterySettings> {
+    /// The energy that it gives the device from full to empty, in watt-hours; `None` on mains.
+    pub fn usable_wh(self, device: &DeviceProfile) -> Option<f64> {
         let own = device.battery.as_ref();
         let volts = own.map_or(CELL_VOLTS, |own| own.voltage.value.get());
         let usable = own.map_or(1.0, |own| own.usable.value.get());
-        let wh = match self {
-            BatteryChoice::Own => own?.usable_wh(),
-            BatteryChoice::MilliampHours(charge) => charge / 1e3 * volts * usable,
-            BatteryChoice::WattHours(energy) => energy * usable,
-            BatteryChoice::Mains => return None,
-        };
+        match self {
+            BatteryChoice::Own => own.map(BatteryProfile::usable_wh),
+            BatteryChoice::MilliampHours(charge) => Some(charge / 1e3 * volts * usable),
+            BatteryChoice::WattHours(energy) => Some(energy * usable),
+            BatteryChoice::Mains => None,
+        }
+    }
+
+    /// The battery at the beginning of a scenario; `None` on mains.
+    pub(super) fn settings(self, device: &DeviceProfile, scenario: &Scenario) -> Option<BatterySettings> {
+        let wh = self.usable_wh(device)?;
+        let volts = device.battery.as_ref().map_or(CELL_VOLTS, |own| own.voltage.value.get());
         Some(BatterySettings {
             usable: MicroJoules::from_wh(wh),
             volts,

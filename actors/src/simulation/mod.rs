@@ -32,6 +32,7 @@ mod plot;
 mod report;
 mod scenario;
 mod screen;
+pub mod suite;
 mod timetable;
 mod world;
 
@@ -53,6 +54,9 @@ use crate::report::{NodeReport, RunReport};
 use crate::runtime::{LogTo, RunOptions, Runtime, StartError};
 use environment::{Environment, EnvironmentLog, most_watts};
 use world::World;
+
+pub(crate) use nodes::{TEMPLATE as TEMPLATE_TOKENS, TURN as TURN_TOKENS, tokens as tokens_of};
+pub(crate) use timetable::{motion, questions};
 
 pub use battery::{BatteryChoice, BatteryChoiceError};
 pub use percentiles::Percentiles;

@@ -33,7 +33,7 @@ pub(super) fn between(random: &mut ChaCha8Rng, least: u64, most: u64) -> u64 {
 }
 
 /// The questions that are put to the sensor `node`, in order.
-pub(super) fn questions(scenario: &Scenario, seed: u64, node: &str) -> Vec<Question> {
+pub(crate) fn questions(scenario: &Scenario, seed: u64, node: &str) -> Vec<Question> {
     if let Some(recorded) = recorded(scenario, node) {
         let question = |(time, what)| match what {
             Arrival::Question { tokens, answer } => Some(Question { time, tokens, answer }),
@@ -55,7 +55,7 @@ pub(super) fn questions(scenario: &Scenario, seed: u64, node: &str) -> Vec<Quest
 }
 
 /// When something moves before the camera `node`: spans that neither touch nor overlap, in order.
-pub(super) fn motion(scenario: &Scenario, seed: u64, node: &str) -> Vec<Moving> {
+pub(crate) fn motion(scenario: &Scenario, seed: u64, node: &str) -> Vec<Moving> {
     let motion = &scenario.motion;
     let mut random = stream(seed, "motion", number_of(node));
     let mut all = motion.at.clone();

@@ -8,9 +8,9 @@ use super::words::tokens;
 use crate::packet::Embeddings;
 
 /// Tokens that a chat template puts around a system message and before the first turn.
-const TEMPLATE: usize = 16;
+pub(crate) const TEMPLATE: usize = 16;
 /// Tokens that a chat template puts around a question and its answer.
-const TURN: usize = 8;
+pub(crate) const TURN: usize = 8;
 
 /// A conversation of which only the lengths are known.
 pub(super) struct Dialogue {

@@ -11,3 +11,6 @@ pub(super) mod people;
 pub(super) mod projector;
 pub(super) mod sink;
 mod words;
+
+pub(crate) use dialogue::{TEMPLATE, TURN};
+pub(crate) use words::tokens;

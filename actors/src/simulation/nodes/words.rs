@@ -16,6 +16,6 @@ pub(super) fn word() -> Arc<str> {
 }
 
 /// Tokens of a text.
-pub(super) fn tokens(text: &str) -> usize {
+pub(crate) fn tokens(text: &str) -> usize {
     text.len().div_ceil(BYTES_A_TOKEN)
 }
