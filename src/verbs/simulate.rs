@@ -1,6 +1,7 @@
 //! `nanomind simulate GRAPH`: days of a device's battery in seconds, in virtual time.
 use std::{path::PathBuf, sync::Arc};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nanomind::{
     actors::{
         GraphFiles, LogTo, StoredModels,
@@ -8,7 +9,10 @@ use nanomind::{
         simulation::{BatteryChoice, Scenario, Simulation, suite::PaperSuite},
     },
     graphs::Plan,
-    hal::{Clock, profile::DeviceProfile},
+    hal::{
+        Clock,
+        profile::{DeviceProfile, DeviceProfileError},
+    },
 };
 
 use crate::{
@@ -105,8 +109,8 @@ fn run_suite(args: &Args, globals: &Globals) -> Result<(), Exit> {
 /// Simulates the graph and reports.
 ///
 /// # Errors
-/// 65 for a graph, model, device profile or scenario that is invalid, 69 for an accelerator that the device lacks, 1 where
-/// a node stayed down.
+/// 2 for a device that is not known, 65 for a graph, model, device profile or scenario that is invalid, 69 for an accelerator
+/// that the device lacks, 1 where a node stayed down.
 pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     if let Some(Suite::Paper) = args.suite {
         return run_suite(&args, globals);
@@ -114,18 +118,29 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     let (Some(graph), Some(device)) = (&args.graph, &args.device) else {
         return Err(Exit::usage("expected a graph and --device, or --suite paper"));
     };
-    let device = Arc::new(DeviceProfile::find(device).map_err(Exit::invalid)?);
+    let device = DeviceProfile::find(device).map_err(|error| match error {
+        DeviceProfileError::Unknown { .. } => Exit::usage(error),
+        other => Exit::invalid(other),
+    })?;
     let scenario = match &args.scenario {
         Some(path) => Scenario::open(path).map_err(Exit::invalid)?,
         None => Scenario::day(),
     };
-    let simulation =
-        Simulation { battery: args.battery.unwrap_or_default(), scenario, seed: args.seed, ..Simulation::of(device) };
+    let simulation = Simulation {
+        battery: args.battery.unwrap_or_default(),
+        scenario,
+        seed: args.seed,
+        ..Simulation::of(Arc::new(device))
+    };
     let (plan, text) = plan(graph, globals, &simulation)?;
     let log = args.log.clone().map(|path| LogTo { path, graph: text });
     let simulation = Simulation { log, ..simulation };
     let clock = Clock::system();
-    let report = simulation.run(&plan).map_err(Exit::invalid)?;
+    let bar = progress(&simulation);
+    let shown = bar.clone();
+    let report =
+        simulation.run_watched(&plan, move |time| shown.set_position(time.as_secs())).map_err(Exit::invalid)?;
+    bar.finish_and_clear();
     eprintln!("simulated {:.2} h in {:.2} s", report.hours, clock.now().as_secs_f64());
     if let Some(path) = &args.plot {
         std::fs::write(path, report.plot())
@@ -135,7 +150,16 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
         Format::Table => output::text(&report)?,
         Format::Json => output::json(&report)?,
     }
-    Ok(())
+    if report.failed() { Err(Exit::silent(Code::Failed)) } else { Ok(()) }
+}
+
+/// A bar of the time that has been simulated, on a terminal only.
+fn progress(simulation: &Simulation) -> ProgressBar {
+    let seconds = simulation.scenario.lasts.as_secs();
+    let bar = ProgressBar::with_draw_target(Some(seconds), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("simulating [{bar:30}] {percent} %");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar
 }
 
 /// The graph, checked for the device, and all of its text.

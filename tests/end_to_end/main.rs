@@ -14,5 +14,6 @@ mod run_chat;
 mod run_log;
 mod run_sight;
 mod server;
+mod simulate;
 mod terminal;
 mod tidy;

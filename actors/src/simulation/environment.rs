@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nanomind_hal::{AcceleratorId, ChargeStatus, MicroJoules, PowerModel, PowerState, SimulatedBattery, Timestamp};
 
-use super::report::Sample;
+use super::report::{Sample, SimulationEnd};
 use super::scenario::{Failing, ModeHold, Scenario};
 use crate::governor::{HoldGuard, TemperatureSource};
 use crate::running::RunHandle;
@@ -54,48 +54,46 @@ enum Change {
 #[derive(Clone, Default, Debug)]
 pub(super) struct EnvironmentLog {
     pub(super) samples: Vec<Sample>,
+    /// What ended the simulation; nothing while it goes on, and where every node had ended by itself.
+    pub(super) end: Option<SimulationEnd>,
     /// When it turned itself off.
     pub(super) emptied: Option<Timestamp>,
-    /// When the scenario ended, or the battery was found empty.
-    pub(super) ended: Timestamp,
+}
+
+/// What an environment acts on, and whom it tells.
+pub(super) struct Outside {
+    /// None where the device lives on mains.
+    pub(super) battery: Option<SimulatedBattery>,
+    /// What the governor reads the temperature from.
+    pub(super) temperature: TemperatureSource,
+    /// The most that the device can draw, in watts.
+    pub(super) most_watts: f64,
+    pub(super) log: Rc<RefCell<EnvironmentLog>>,
+    /// Hears how much time has been simulated, at every sample.
+    pub(super) watch: Box<dyn Fn(Duration)>,
 }
 
 /// The environment of one run.
 pub(super) struct Environment {
     shared: RunShared,
     handle: RunHandle,
-    /// None where the device lives on mains.
-    battery: Option<SimulatedBattery>,
-    /// What the governor reads the temperature from.
-    temperature: TemperatureSource,
+    outside: Outside,
     /// Modes that are held, by their number in the scenario.
     held: BTreeMap<usize, HoldGuard>,
-    /// The most that the device can draw, in watts.
-    most_watts: f64,
     period: Duration,
     lasts: Duration,
     /// What is still to come, the next one last.
     changes: Vec<(Duration, Change)>,
-    log: Rc<RefCell<EnvironmentLog>>,
     sampled: (Timestamp, MicroJoules),
 }
 
 impl Environment {
     /// The environment of a run, as `scenario` has it.
-    pub(super) fn new(
-        scenario: &Scenario,
-        shared: RunShared,
-        handle: RunHandle,
-        battery: Option<SimulatedBattery>,
-        temperature: TemperatureSource,
-        most_watts: f64,
-        log: Rc<RefCell<EnvironmentLog>>,
-    ) -> Environment {
+    pub(super) fn new(scenario: &Scenario, shared: RunShared, handle: RunHandle, outside: Outside) -> Environment {
         let period = (scenario.lasts / SAMPLES).clamp(*LOOKS.start(), *LOOKS.end());
         let (lasts, changes) = (scenario.lasts, changes(scenario));
-        let sampled = (Timestamp::default(), MicroJoules::ZERO);
-        let held = BTreeMap::new();
-        Environment { shared, handle, battery, temperature, held, most_watts, period, lasts, changes, log, sampled }
+        let (held, sampled) = (BTreeMap::new(), (Timestamp::default(), MicroJoules::ZERO));
+        Environment { shared, handle, outside, held, period, lasts, changes, sampled }
     }
 
     /// Goes on until the scenario is over or the battery is empty, and ends the run then.
@@ -110,10 +108,11 @@ impl Environment {
             self.shared.energy.settle();
             self.apply_due(now);
             self.look();
-            let emptied = self.battery.as_ref().and_then(SimulatedBattery::emptied_at);
+            let emptied = self.outside.battery.as_ref().and_then(SimulatedBattery::emptied_at);
             if emptied.is_some() {
                 self.sample();
-                self.log.borrow_mut().emptied = emptied;
+                let mut log = self.outside.log.borrow_mut();
+                (log.emptied, log.end) = (emptied, Some(SimulationEnd::BatteryEmpty));
                 return self.handle.stop();
             }
             if now.since(self.sampled.0) >= self.period || now >= end {
@@ -123,6 +122,7 @@ impl Environment {
                 break;
             }
         }
+        self.outside.log.borrow_mut().end = Some(SimulationEnd::ScenarioOver);
         self.handle.drain();
         clock.sleep(FLOWING_OUT).await;
         self.handle.stop();
@@ -132,9 +132,9 @@ impl Environment {
     fn next_look(&self, now: Timestamp, end: Timestamp) -> Timestamp {
         let change = self.changes.last().map_or(end, |(at, _)| Timestamp::default() + *at);
         let mut next = (self.sampled.0 + self.period).min(change).min(end);
-        if let Some(battery) = &self.battery {
-            let left =
-                Duration::try_from_secs_f64(battery.remaining().joules() / self.most_watts).unwrap_or(self.period);
+        if let Some(battery) = &self.outside.battery {
+            let left = Duration::try_from_secs_f64(battery.remaining().joules() / self.outside.most_watts)
+                .unwrap_or(self.period);
             next = next.min(now + left.max(*LOOKS.start()));
         }
         next.max(now)
@@ -148,7 +148,7 @@ impl Environment {
     }
 
     fn apply(&mut self, change: Change) {
-        let battery = self.battery.as_ref();
+        let battery = self.outside.battery.as_ref();
         match change {
             Change::PlugIn { watts } => battery.into_iter().for_each(|battery| battery.plug_in(watts)),
             Change::Unplug => battery.into_iter().for_each(SimulatedBattery::unplug),
@@ -169,18 +169,16 @@ impl Environment {
 
     /// Tells the governor how warm it is.
     fn look(&mut self) {
-        let mut log = self.log.borrow_mut();
-        log.ended = self.shared.clock.now();
-        let battery = self.battery.as_ref();
+        let battery = self.outside.battery.as_ref();
         let reading = battery.map(|battery| battery.read(self.shared.clock.now()));
-        self.temperature.set(reading.and_then(|reading| reading.temperature_c));
+        self.outside.temperature.set(reading.and_then(|reading| reading.temperature_c));
     }
 
     fn sample(&mut self) {
         let now = self.shared.clock.now();
         let total = self.shared.energy.statement().total.amount().unwrap_or(MicroJoules::ZERO);
         let (before, drawn) = std::mem::replace(&mut self.sampled, (now, total));
-        let reading = self.battery.as_ref().map(|battery| battery.read(now));
+        let reading = self.outside.battery.as_ref().map(|battery| battery.read(now));
         let sample = Sample {
             hours: now.as_secs_f64() / 3600.0,
             level: reading.map(|reading| reading.level.fraction()),
@@ -188,7 +186,8 @@ impl Environment {
             watts: total.saturating_sub(drawn).over(now.since(before)).unwrap_or(0.0),
             celsius: reading.and_then(|reading| reading.temperature_c),
         };
-        self.log.borrow_mut().samples.push(sample);
+        self.outside.log.borrow_mut().samples.push(sample);
+        (self.outside.watch)(now.since(Timestamp::default()));
     }
 }
 

@@ -33,6 +33,7 @@ mod report;
 mod scenario;
 mod screen;
 pub mod suite;
+mod summary;
 mod timetable;
 mod world;
 
@@ -45,14 +46,14 @@ use nanomind_graphs::{
     Loader, ModelCatalogue, Overrides, Plan, PowerPolicy, Report, Source, SpecError, Surroundings, check,
 };
 use nanomind_hal::profile::DeviceProfile;
-use nanomind_hal::{BatterySource, PowerModel, SimulatedBattery, Timestamp};
+use nanomind_hal::{BatterySource, PowerModel, SimulatedBattery};
 use parking_lot::Mutex;
 
-use crate::governor::{Change, Decision, GovernorConfig, Mode, Move, Recorder, TemperatureSource};
+use crate::governor::{Decision, GovernorConfig, Recorder, TemperatureSource};
 use crate::machine::{Machine, MachineError};
-use crate::report::{NodeReport, RunReport};
 use crate::runtime::{LogTo, RunOptions, Runtime, StartError};
-use environment::{Environment, EnvironmentLog, most_watts};
+use environment::{Environment, EnvironmentLog, Outside, most_watts};
+use summary::Summary;
 use world::World;
 
 pub(crate) use nodes::{TEMPLATE as TEMPLATE_TOKENS, TURN as TURN_TOKENS, tokens as tokens_of};
@@ -61,7 +62,8 @@ pub(crate) use timetable::{motion, questions};
 pub use battery::{BatteryChoice, BatteryChoiceError};
 pub use percentiles::Percentiles;
 pub use report::{
-    BatteryUse, BrickUse, Changed, ChangedWhat, Counted, EdgeUse, ModeTime, Sample, SimulationReport, WeightUse,
+    BatteryUse, BrickUse, Changed, ChangedWhat, Counted, EdgeUse, ModeTime, NodeFailure, Sample, SimulationEnd,
+    SimulationReport, WeightUse,
 };
 pub use scenario::{
     Ambient, Arrival, Charging, Failing, Fault, ModeHold, Motion, Moving, Prompts, Question, Rate, Recorded, Scenario,
@@ -135,6 +137,18 @@ impl Simulation {
     /// # Errors
     /// When the plan or the scenario does not fit the device, or the operating system refuses what a runtime needs.
     pub fn run(&self, plan: &Plan) -> Result<SimulationReport, SimulationError> {
+        self.run_watched(plan, |_| {})
+    }
+
+    /// As [`Simulation::run`]; `watch` hears, now and then, how much time has been simulated.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn run_watched(
+        &self,
+        plan: &Plan,
+        watch: impl Fn(Duration) + 'static,
+    ) -> Result<SimulationReport, SimulationError> {
         let plan = match self.policy {
             Some(policy) => plan.clone().with_power(policy),
             None => plan.clone(),
@@ -162,123 +176,18 @@ impl Simulation {
         };
         let running = Runtime::start_in(runtime, &plan, &machine, &library, options)?;
         let (shared, log) = (running.shared().clone(), Rc::new(RefCell::new(EnvironmentLog::default())));
-        let most = most_watts(&PowerModel::new(&self.device), self.device.accelerators.iter().map(|one| one.id));
-        let environment = Environment::new(
-            &self.scenario,
-            shared.clone(),
-            running.handle(),
-            battery.clone(),
-            temperature,
-            most,
-            log.clone(),
-        );
+        let most_watts = most_watts(&PowerModel::new(&self.device), self.device.accelerators.iter().map(|one| one.id));
+        let outside =
+            Outside { battery: battery.clone(), temperature, most_watts, log: log.clone(), watch: Box::new(watch) };
+        let environment = Environment::new(&self.scenario, shared, running.handle(), outside);
         let run = running.wait_with(environment.run());
-        let log = log.borrow().clone();
-        let changes = decisions.lock().iter().flat_map(changed).collect();
-        Ok(self.report(&plan, run, log, &world, battery, changes))
+        let decisions = std::mem::take(&mut *decisions.lock());
+        let summary = Summary { simulation: self, plan: &plan, log: log.take(), world: &world, battery, decisions };
+        Ok(summary.of(run))
     }
 
     fn machine(&self) -> Result<(Machine, tokio::runtime::Runtime), MachineError> {
         let wall = SystemTime::UNIX_EPOCH + DATE + self.scenario.begins;
         Machine::simulated(self.device.clone(), wall)
     }
-
-    /// Puts together what the run, its environment and its sinks have to say.
-    fn report(
-        &self,
-        plan: &Plan,
-        run: RunReport,
-        log: EnvironmentLog,
-        world: &World,
-        battery: Option<SimulatedBattery>,
-        changes: Vec<Changed>,
-    ) -> SimulationReport {
-        let ended = log.emptied.unwrap_or(log.ended);
-        let hours = ended.as_secs_f64() / 3600.0;
-        let latencies = world.latencies();
-        let energy = run.energy.total.amount();
-        let battery = battery.map(|battery| {
-            let reading = battery.read(ended);
-            BatteryUse {
-                usable_wh: reading.full_wh.unwrap_or(0.0),
-                level_at_start: self.scenario.level,
-                level_at_end: log.samples.last().and_then(|sample| sample.level).unwrap_or(0.0),
-                empty_after_hours: log.emptied.map(|at| at.as_secs_f64() / 3600.0),
-            }
-        });
-        let edges = run.edges.iter().map(|edge| EdgeUse { edge: edge.edge.clone(), counts: edge.counts });
-        let counters = run.nodes.iter().flat_map(counted);
-        SimulationReport {
-            graph: run.graph.clone(),
-            device: self.device.name.clone(),
-            policy: plan.power().to_string(),
-            scenario: self.scenario.name.clone(),
-            seed: self.seed,
-            begins_hours: self.scenario.begins.as_secs_f64() / 3600.0,
-            end: run.end,
-            hours,
-            battery,
-            energy: run.energy.total,
-            energy_loading: run.energy.loading,
-            mean_watts: energy.and_then(|energy| energy.over(ended.since(Timestamp::default()))),
-            energy_unattributed: run.energy.unattributed,
-            modes: mode_times(&changes, hours),
-            changes,
-            requests: run.requests,
-            first_output: Percentiles::of(latencies.first_output),
-            end_to_end: Percentiles::of(latencies.end_to_end),
-            standby: run.standby,
-            edges: edges.collect(),
-            weights: WeightUse {
-                peak_bytes: run.memory.weights,
-                between_stages_bytes: run.memory.between_stages.map(|resident| resident.weights),
-                in_standby_bytes: run.memory.in_standby.map(|resident| resident.weights),
-            },
-            counters: counters.collect(),
-            bricks: run.nodes.into_iter().filter(|node| !node.ran_on.is_empty()).map(brick).collect(),
-            samples: log.samples,
-        }
-    }
-}
-
-fn brick(node: NodeReport) -> BrickUse {
-    BrickUse { node: node.node, kind: node.kind, energy: node.energy, ran_on: node.ran_on, moves: node.moves }
-}
-
-fn counted(node: &NodeReport) -> impl Iterator<Item = Counted> {
-    let counters = node.counters.iter().filter(|(_, count)| **count > 0);
-    counters.map(|(what, count)| Counted { node: node.node.clone(), what: what.clone(), count: *count })
-}
-
-/// What a decision changes, move by move.
-fn changed(decision: &Decision) -> Vec<Changed> {
-    let what = match &decision.change {
-        Change::Mode { from, to } => vec![ChangedWhat::Mode { from: *from, to: *to }],
-        Change::Duty { to, .. } => vec![ChangedWhat::Duty(*to)],
-        Change::Placement(placing) => {
-            let place = |one: &Move| ChangedWhat::Place { node: one.node.clone(), from: one.from, to: one.to };
-            placing.moves.iter().map(place).collect()
-        }
-    };
-    let (hours, why) = (decision.at.as_secs_f64() / 3600.0, decision.reason.to_string());
-    what.into_iter().map(|what| Changed { hours, what, why: why.clone() }).collect()
-}
-
-/// How long each mode was in force, in the order in which they first were; a run begins in performance.
-fn mode_times(changes: &[Changed], end: f64) -> Vec<ModeTime> {
-    let mut times: Vec<ModeTime> = Vec::new();
-    let mut add = |mode: Mode, hours: f64| match times.iter_mut().find(|time| time.mode == mode) {
-        Some(time) => time.hours += hours,
-        None if hours > 0.0 => times.push(ModeTime { mode, hours }),
-        None => {}
-    };
-    let (mut mode, mut since) = (Mode::default(), 0.0);
-    for change in changes {
-        if let ChangedWhat::Mode { to, .. } = change.what {
-            add(mode, change.hours - since);
-            (mode, since) = (to, change.hours);
-        }
-    }
-    add(mode, (end - since).max(0.0));
-    times
 }

@@ -7,7 +7,7 @@ use super::percentiles::Percentiles;
 use crate::duty::Duty;
 use crate::edge::EdgeCounts;
 use crate::governor::Mode;
-use crate::report::{PlacementReport, RunEnd};
+use crate::report::PlacementReport;
 use crate::request::RequestCounts;
 use crate::standby::StandbyReport;
 
@@ -26,8 +26,8 @@ pub struct SimulationReport {
     pub seed: u64,
     /// The time of day at the beginning, in hours.
     pub begins_hours: f64,
-    /// How the run of the graph ended.
-    pub end: RunEnd,
+    /// What ended it.
+    pub end: SimulationEnd,
     /// How much time was simulated, in hours.
     pub hours: f64,
     /// The battery; nothing where the device lives on mains.
@@ -60,8 +60,35 @@ pub struct SimulationReport {
     pub changes: Vec<Changed>,
     /// What sensors and bricks counted of themselves, such as frames that were passed over.
     pub counters: Vec<Counted>,
+    /// Nodes that ended with an error.
+    pub failures: Vec<NodeFailure>,
     /// Battery, power and temperature, about once a minute.
     pub samples: Vec<Sample>,
+}
+
+/// What ends a simulation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimulationEnd {
+    /// The battery was empty.
+    BatteryEmpty,
+    /// The scenario was over.
+    ScenarioOver,
+    /// Every node had ended before.
+    GraphEnded,
+}
+
+/// A node that ended with an error, and whether it was started again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NodeFailure {
+    /// The node.
+    pub node: String,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Whether it stayed down.
+    pub stayed_down: bool,
+    /// The last error.
+    pub why: String,
 }
 
 /// What became of the battery.
@@ -184,6 +211,11 @@ pub struct Sample {
 }
 
 impl SimulationReport {
+    /// Whether a node stayed down.
+    pub fn failed(&self) -> bool {
+        self.failures.iter().any(|failure| failure.stayed_down)
+    }
+
     /// Packets that edges dropped by their policy.
     pub fn dropped(&self) -> u64 {
         self.edges.iter().map(|edge| edge.counts.dropped).sum()

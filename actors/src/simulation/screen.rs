@@ -5,7 +5,7 @@ use std::fmt;
 use nanomind_hal::Energy;
 
 use super::percentiles::Percentiles;
-use super::report::{BrickUse, ChangedWhat, SimulationReport, WeightUse};
+use super::report::{BrickUse, ChangedWhat, NodeFailure, SimulationReport, WeightUse};
 use crate::report::Table;
 use crate::request::RequestCounts;
 use crate::standby::StandbyReport;
@@ -33,6 +33,10 @@ impl fmt::Display for SimulationReport {
         writeln!(f, "{}", weights(self.weights))?;
         for edge in self.edges.iter().filter(|edge| edge.counts.dropped > 0) {
             writeln!(f, "dropped   {} on {}", edge.counts.dropped, edge.edge)?;
+        }
+        for NodeFailure { node, restarts, stayed_down, why } in &self.failures {
+            let then = if *stayed_down { ", then it stayed down" } else { "" };
+            writeln!(f, "failed    {node}: {why} (started again {restarts} times{then})")?;
         }
         for counted in &self.counters {
             writeln!(f, "counted   {}: {} {}", counted.node, counted.count, counted.what)?;
@@ -118,19 +122,29 @@ fn latencies(report: &SimulationReport) -> Table {
     table
 }
 
+/// What the governor changed of mode and places, and how often it changed the duty.
 fn changes(f: &mut fmt::Formatter<'_>, report: &SimulationReport) -> fmt::Result {
-    for change in report.changes.iter().take(CHANGES) {
+    let (mut shown, mut more, mut duties) = (0, 0, 0);
+    for change in &report.changes {
         let what = match &change.what {
             ChangedWhat::Mode { from, to } => format!("mode {from} → {to}"),
             ChangedWhat::Place { node, from, to } => format!("{node}: {from} → {to}"),
-            ChangedWhat::Duty(duty) => format!("duty {duty}"),
+            ChangedWhat::Duty(_) => {
+                duties += 1;
+                continue;
+            }
         };
+        if shown == CHANGES {
+            more += 1;
+            continue;
+        }
+        shown += 1;
         writeln!(f, "{:>8.3} h  {what} ({})", change.hours, change.why)?;
     }
-    match report.changes.len().checked_sub(CHANGES) {
-        Some(more) if more > 0 => writeln!(f, "… and {more} more changes (--format json has all)"),
-        _ => Ok(()),
+    if more > 0 {
+        writeln!(f, "… and {more} more changes of mode and places (--format json has all)")?;
     }
+    if duties > 0 { writeln!(f, "duty changed {duties} times") } else { Ok(()) }
 }
 
 /// How long the device stood by, and how often.

@@ -12,5 +12,6 @@ mod pictures;
 mod reference;
 mod sight;
 mod sight_reuse;
+mod simulating;
 mod squares;
 mod stage;

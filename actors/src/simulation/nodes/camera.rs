@@ -91,10 +91,20 @@ impl Camera {
             }
             taken += 1;
             self.take(context, None).await?;
-            let shows = moved || context.duty().frames == Frames::All;
+            let shows = match context.duty().frames {
+                // What moved while every frame was shown is of no interest later.
+                Frames::All => {
+                    reel.shown = None;
+                    true
+                }
+                Frames::Moving if moved => {
+                    reel.shown = Some(context.clock().now());
+                    true
+                }
+                Frames::Moving => false,
+            };
             reel.pace.moved(shows);
             if shows {
-                reel.shown(context.clock().now());
                 self.send(context, context.requests().mint_for(Origin::Stream), taken).await?;
             } else {
                 context.count("unmoved", 1);
@@ -156,8 +166,8 @@ struct Reel {
     pace: Pace,
     motion: Vec<Moving>,
     recorded: Option<std::vec::IntoIter<(Duration, bool)>>,
-    /// When the frame was taken that was shown last.
-    shown: Timestamp,
+    /// When the frame was taken that showed motion last, since only those that do are shown; the first of them always does.
+    shown: Option<Timestamp>,
 }
 
 impl Reel {
@@ -167,7 +177,7 @@ impl Reel {
             pace: Pace::new(camera.every.max(FASTEST)),
             motion: camera.world.motion(context.name()),
             recorded: camera.world.frames(context.name()).map(Vec::into_iter),
-            shown: Timestamp::default(),
+            shown: None,
         }
     }
 
@@ -185,13 +195,10 @@ impl Reel {
 
     fn has_moved(&self, now: Timestamp) -> bool {
         let at = |time: Duration| Timestamp::default() + time;
+        let Some(shown) = self.shown else { return true };
         // Spans are in order and do not overlap: the first that had not ended by then is the only one that may count.
-        let next = self.motion.partition_point(|moving| at(moving.time + moving.lasts) <= self.shown);
+        let next = self.motion.partition_point(|moving| at(moving.time + moving.lasts) <= shown);
         self.motion.get(next).is_some_and(|moving| at(moving.time) <= now)
-    }
-
-    fn shown(&mut self, now: Timestamp) {
-        self.shown = now;
     }
 }
 

@@ -3,6 +3,8 @@
 mod day;
 mod fit;
 mod mistake;
+#[cfg(test)]
+mod tests;
 mod text;
 mod values;
 
