@@ -143,6 +143,7 @@ impl Actors {
         let (mut draining, mut stopping) = (false, false);
         let mut watching = Watching::new(self);
         let mut time_is_up = std::pin::pin!(self.time_is_up());
+        let mut has_lasted = false;
         loop {
             tokio::select! {
                 biased;
@@ -156,7 +157,10 @@ impl Actors {
                 () = interrupts.next() => {
                     if draining { signals.stop() } else { signals.drain() }
                 }
-                () = &mut time_is_up, if !signals.is_draining() => signals.drain(),
+                () = &mut time_is_up, if !signals.is_draining() => {
+                    has_lasted = true;
+                    signals.drain();
+                }
                 () = signals.stopping(), if !stopping => {
                     stopping = true;
                     self.tell(|node| node.do_send(Stop));
@@ -171,7 +175,7 @@ impl Actors {
         // Asked anew: whoever drained the run may have been its last node.
         if signals.is_stopping() {
             RunEnd::Stopped
-        } else if signals.is_draining() {
+        } else if signals.is_draining() && !has_lasted {
             RunEnd::Drained
         } else {
             RunEnd::Finished

@@ -50,7 +50,7 @@ pub struct RunOptions {
     pub mode: Option<Mode>,
     /// Modes that are asked for as long as the run lasts.
     pub holds: Vec<HoldOrder>,
-    /// How long the run may last before it is drained; without this it lasts until its nodes end.
+    /// How long the run lasts at most: then it is drained, and has finished. Without this it lasts until its nodes end.
     pub lasts: Option<Duration>,
     /// Ctrl-C (and SIGTERM) drain the run, a second one stops it.
     pub interrupts: bool,

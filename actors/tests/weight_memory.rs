@@ -70,8 +70,10 @@ fn main() {
         assert_eq!((before.weights, after.weights), (0, 0), "{rounds:?}");
         let weights = during.weights;
         assert!(weights > 5_000_000, "{rounds:?}");
-        assert!(during.process - before.process > weights * 8 / 10, "they are in memory: {rounds:#?}");
-        assert!(during.process - after.process > weights * 8 / 10, "they are gone: {rounds:#?}");
+        // Small parts may lie in what the heap had kept before, and the heap may keep some of what came.
+        let [came, went] = [before, after].map(|other| during.process.saturating_sub(other.process));
+        assert!(came > weights * 7 / 10, "they are in memory: {rounds:#?}");
+        assert!(went > weights * 7 / 10, "they are gone: {rounds:#?}");
     }
     let grown = last[2].process.saturating_sub(first[0].process);
     assert!(grown < first[1].weights / 4, "{grown} bytes more after {ROUNDS} rounds: {rounds:#?}");

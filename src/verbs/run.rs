@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv|simulated:TIME", value_parser = battery, env = "NANOMIND_BATTERY")]
     battery: Option<Battery>,
 
-    /// Drain the run after so long, as Ctrl-C does
+    /// End the run after so long: what is in flight is finished
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     lasts: Option<Duration>,
 

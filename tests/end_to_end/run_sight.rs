@@ -173,3 +173,21 @@ fn a_stream_of_pictures_is_answered_about_one_by_one_and_what_came_too_early_is_
     };
     assert_eq!(ran.stdout, expected, "{to_eye:#}");
 }
+
+#[test]
+fn a_simulated_battery_takes_the_ladder_down_every_rung_and_the_run_ends_when_it_is_told_to() {
+    let machine = FreshMachine::new();
+    let arguments = ["--battery", "simulated:6s", "--for", "8s", "--report", "report.json"];
+    let ran = machine.run(run("ladder.ron", &["every=100ms"], &arguments)).exits(0);
+    assert!(ran.stdout.contains("object"), "nothing was seen:\n{}", ran.stdout);
+    let report = report(&machine);
+    assert_eq!(report["end"], "finished");
+    let decisions = report["decisions"].as_array().unwrap().iter();
+    let modes: Vec<_> = decisions.filter_map(|record| record["decision"]["change"]["mode"]["to"].as_str()).collect();
+    assert_eq!(modes, ["balanced", "power-saver"], "{report:#}");
+    assert!(report["memory"]["between_stages"]["times"].as_u64().unwrap() > 0, "no brick worked in turn:\n{report:#}");
+    assert_eq!(report["memory"]["between_stages"]["weights"], 0);
+    let machine = FreshMachine::new();
+    let ran = machine.run(run("ladder.ron", &[], &["--battery", "simulated:soon"])).exits(2);
+    ran.says("expected a number with a unit");
+}

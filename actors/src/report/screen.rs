@@ -7,6 +7,7 @@ use nanomind_hal::{MicroJoules, Phase};
 use super::table::Table;
 use super::{AnswerReport, EnergyReport, MemoryReport, NodeOutcome, NodeReport, RunReport};
 use crate::edge::EdgeCounts;
+use crate::memory::Resident;
 use crate::request::RequestCounts;
 
 /// So many lines are shown of what may be without end: drops, decisions, failures.
@@ -22,6 +23,7 @@ impl fmt::Display for RunReport {
             writeln!(f, "copied  {} bytes of embeddings ({})", self.copied_bytes(), by_pool(self))?;
         }
         writeln!(f, "memory  {}", memory(&self.memory))?;
+        write_lines(f, at_rest(self).into_iter())?;
         write_energy(f, self)?;
         write_lines(f, self.nodes.iter().filter_map(trouble))?;
         let lossy = self.edges.iter().filter(|edge| edge.counts.dropped + edge.counts.cancelled > 0);
@@ -116,6 +118,21 @@ fn memory(memory: &MemoryReport) -> String {
         Some(peak) => format!("{}; process peak {}", parts.join(", "), megabytes(peak)),
         None => parts.join(", "),
     }
+}
+
+/// What was in memory while no brick worked, where bricks worked in turn or the device stood by.
+fn at_rest(report: &RunReport) -> Vec<String> {
+    let amount = |resident: &Resident| {
+        let process = resident.process.map(|bytes| format!(", process {}", megabytes(bytes))).unwrap_or_default();
+        format!("weights {}{process}", megabytes(resident.weights))
+    };
+    let MemoryReport { between_stages, in_standby, .. } = &report.memory;
+    let stages = between_stages.map(|after| format!("        {} after {} stages in turn", amount(&after), after.times));
+    let standby = report.standby.zip(*in_standby).map(|(standby, memory)| {
+        let times = if standby.entries == 1 { "once" } else { &format!("{} times", standby.entries) };
+        format!("standby {times}, {:.1} s; {}", standby.seconds, amount(&memory))
+    });
+    stages.into_iter().chain(standby).collect()
 }
 
 /// What was out of the ordinary with a node.

@@ -8,8 +8,9 @@ use bytemuck::Pod;
 use memmap2::MmapMut;
 
 /// From this size on, memory is mapped rather than taken from the heap: its zero pages cost nothing until they are
-/// touched, and huge pages save address lookups when weights are streamed.
-const MAP_FROM: usize = 2 << 20;
+/// touched, huge pages save address lookups when weights are streamed, and what is dropped goes back to the system at once,
+/// whatever else the heap holds. The last page, which is not filled, is a sixteenth of it at the most.
+const MAP_FROM: usize = 64 << 10;
 
 /// A fixed number of zeroed bytes, aligned to 64. Dereferences to nothing: ask for bytes or for a typed slice.
 pub struct AlignedBuffer {

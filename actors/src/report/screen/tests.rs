@@ -139,3 +139,17 @@ fn a_report_that_was_written_as_json_is_read_again_with_the_same_facts() {
     let first = |report: &RunReport| report.answers().next().map(|(_, answer): (_, &AnswerReport)| answer.request);
     assert_eq!((first(&again), again.copied_bytes(), again.memory), (Some(1), 0, report.memory));
 }
+
+#[test]
+fn what_stays_in_memory_between_stages_and_in_standby_is_told_where_there_was_any() {
+    let mut report = sight();
+    report["memory"]["between_stages"] = json!({ "times": 12, "weights": 0, "process": 31_000_000 });
+    report["memory"]["in_standby"] = json!({ "times": 1, "weights": 0 });
+    report["standby"] = json!({ "entries": 1, "seconds": 20.25 });
+    let lines = "
+memory  weights 12.3 MB, KV cache 0.2 MB, slots 1.0 MB; process peak 43.2 MB
+        weights 0.0 MB, process 31.0 MB after 12 stages in turn
+standby once, 20.2 s; weights 0.0 MB
+";
+    assert!(shown(report.clone()).contains(lines), "{}", shown(report));
+}
