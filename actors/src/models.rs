@@ -161,7 +161,12 @@ mod tests {
         let settings = nanomind_bricks::store::StoreSettings::from_variables(home).unwrap();
         let models = StoredModels::new(Store::open(settings));
         let shape = "shape:llava-onevision-qwen2-0.5b";
-        let refused = |is_known| move |problem: &ModelProblem| matches!(problem, ModelProblem::OnlyAShape { is_known: found, known } if *found == is_known && known.contains(&shape.to_owned()));
+        let refused = |is_known| {
+            move |problem: &ModelProblem| {
+                let ModelProblem::OnlyAShape { is_known: found, known } = problem else { return false };
+                *found == is_known && known.contains(&shape.to_owned())
+            }
+        };
         assert!(models.facts(shape).is_err_and(|problem| refused(true)(&problem)));
         let models = models.with_shapes();
         assert!(models.facts("shape:llava").is_err_and(|problem| refused(false)(&problem)));

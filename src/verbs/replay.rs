@@ -85,7 +85,7 @@ fn otherwise(log: &mut RunLogReader, policy: &Path, args: &Args, globals: &Globa
         Exit::silent(Code::Invalid)
     })?;
     let instead = Instead { device: args.device.profile()?, battery: args.battery };
-    let models = StoredModels::new(models::open_store(globals)?);
+    let models = StoredModels::new(models::open_store(globals)?).with_shapes();
     let answer = counterfactual(log, policy, &instead, &models).map_err(|error| match error {
         CounterfactualError::NoDevice => Exit::usage(error).help("say which with --device, such as --device laptop"),
         CounterfactualError::Graph(report) => {
@@ -106,7 +106,7 @@ fn table(answer: &Counterfactual) -> String {
     let rows: [(&str, fn(&Outcome) -> String); 8] = [
         ("hours", |outcome| format!("{:.3}", outcome.hours)),
         ("energy", |outcome| match outcome.energy.amount() {
-            Some(amount) => format!("{:.4} Wh", amount.wh()),
+            Some(amount) => format!("{:.6} Wh", amount.wh()),
             None => outcome.energy.label().to_owned(),
         }),
         ("requests", |outcome| outcome.requests.to_string()),

@@ -36,7 +36,8 @@ use crate::{
 #[command(
     after_help = "Examples:\n  nanomind run graphs/library/camera-assistant.ron\n  nanomind run graphs/library/chat.ron\n  \
     echo 'What is the capital of France?' | nanomind run graphs/library/chat.ron --set temperature=0\n\n\
-    Answers go to stdout; a short report goes to stderr, or the whole one as JSON with --report json. Ctrl-C finishes what is in flight, a second one stops at once."
+    Answers go to stdout; a short report goes to stderr, or the whole one as JSON with --report json. Ctrl-C finishes\n\
+    what is in flight, a second one stops at once."
 )]
 pub struct Args {
     #[command(flatten)]

@@ -106,7 +106,7 @@ fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
     logged(&machine);
     machine.file("other.ron", "PowerSaver");
     let told = machine.run(["replay", "run.log", "--policy", "other.ron"]).exits(0);
-    let told = told.prints("RECORDED").prints("OTHERWISE").prints("simulated").prints("a token for every 4 bytes");
+    let told = told.prints("RECORDED").prints("OTHERWISE").prints("SIMULATED").prints("a token for every 4 bytes");
     assert_eq!(told.stderr, "");
     let json = machine.run(["replay", "run.log", "--policy", "other.ron", "--format", "json"]).exits(0).json();
     for which in ["recorded", "simulated", "otherwise"] {
@@ -124,11 +124,20 @@ fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
 #[test]
 fn a_simulation_writes_a_log_too_and_its_decisions_come_out_again() {
     let machine = FreshMachine::new();
-    machine.file("day.ron", r#"Scenario(name: "ten minutes", lasts: "10min", level: 0.5002)"#);
+    machine.file("day.ron", r#"Scenario(name: "ten minutes", lasts: "10min", level: 0.4)"#);
     let mut arguments =
         chat(&["--set", "prompt=hello", "--device", "rk3566", "--scenario", "day.ron", "--log", "day.log"]);
     arguments[0] = "simulate".to_owned();
     machine.run(arguments).exits(0);
     machine.run(["replay", "day.log"]).exits(0).prints("bit for bit");
     machine.run(["why", "day.log"]).exits(0).prints("the mode went from performance to balanced: battery at");
+}
+
+#[test]
+fn top_shows_while_the_run_goes_on_what_each_brick_does() {
+    let machine = FreshMachine::new();
+    let plain = machine.run(chat(&["--set", "prompt=hello"])).exits(0);
+    let shown = machine.run(chat(&["--set", "prompt=hello", "--top"])).exits(0);
+    assert_eq!(shown.stdout, plain.stdout);
+    shown.says("mode performance").says("BRICK").says("PREDICTED");
 }

@@ -92,7 +92,11 @@ impl EdgeSender {
         let Ok(envelope) = self.state.seal(packet).await else { return Err(self.closed()) };
         self.sent(envelope.hop, envelope.packet.request, envelope.packet.tokens);
         // A consumer that ends makes room as it goes; what is pushed into that room has nobody to take it.
+        let request = envelope.packet.request;
         let pushed = self.queue.push(envelope).await;
+        if !pushed {
+            self.state.context.meter.dropped(request);
+        }
         if pushed && !self.state.is_closed() { Ok(()) } else { Err(self.closed()) }
     }
 

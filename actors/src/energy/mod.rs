@@ -8,7 +8,7 @@
 //! - by **edge**: each packet that a node sends for a request bears an equal share of what the node spent on that
 //!   request; what an edge drops was wasted. What a node spent on a request for which it sent nothing left by no edge.
 //!
-//! Of the requests the last [`REQUESTS_KEPT`](accounts::REQUESTS_KEPT) are kept one by one.
+//! Of the requests the last 512 are kept one by one; older ones are folded into sums.
 
 mod accounts;
 
@@ -47,6 +47,8 @@ struct Books {
     drained: Option<SimulatedBattery>,
     /// Whether the source failed to answer, which is said once.
     source_failed: bool,
+    /// Up to when it is settled.
+    settled: Timestamp,
     /// When the run log was told last.
     logged: Timestamp,
 }
@@ -75,6 +77,7 @@ impl EnergyBooks {
             device: profile.map(|profile| profile.name.clone()),
             drained,
             source_failed: false,
+            settled: clock.now(),
             logged: clock.now(),
         };
         EnergyBooks { clock, books: Arc::new(Mutex::new(books)), log }
@@ -120,6 +123,10 @@ impl EnergyBooks {
         let now = self.clock.now();
         let settled = books.ledger.settle(now, measured);
         books.accounts.settle(&settled.shares);
+        let passed = now.since(std::mem::replace(&mut books.settled, now));
+        if let Some(watts) = settled.energy.amount().and_then(|taken| taken.over(passed)) {
+            crate::trace::counter("power W", watts, now);
+        }
         if let (Some(battery), Some(taken)) = (&books.drained, settled.energy.amount()) {
             battery.draw(now, taken);
         }

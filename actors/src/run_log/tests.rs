@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nanomind_graphs::PowerPolicy;
 use nanomind_hal::{Energy, MicroJoules, Timestamp};
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::governor::{self, BatteryObservation, DemandObservation, Input, Observation};
 use crate::report::RunEnd;
 use crate::request::{RequestEnd, RequestId};
 
@@ -206,4 +208,85 @@ proptest! {
         let (records, tail) = read(&path).unwrap();
         prop_assert!(records.len() <= 60 && (tail != Tail::Whole || records.len() == 1), "{:?}", records);
     }
+}
+
+/// What a governor is told as its battery runs down, and what it decides.
+fn governed() -> Vec<governor::Record> {
+    let levels = [0.9, 0.45, 0.44, 0.15, 0.1];
+    let mut memory = governor::Memory::default();
+    let step = |(number, level): (usize, f64)| {
+        let battery = BatteryObservation { level, charging: false, watts: Some(3.25) };
+        let seen = Observation {
+            at: at(number as u64 * 250),
+            battery: Some(battery),
+            temperature_c: None,
+            floor: None,
+            demand: DemandObservation::default(),
+            accelerators: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let input = Input::Observed(seen);
+        let (next, decisions) = governor::step(header().policy, &memory, &input);
+        memory = next;
+        governor::Record { number: number as u64 + 1, input, decisions }
+    };
+    levels.into_iter().enumerate().map(step).collect()
+}
+
+fn replayed(records: Vec<governor::Record>) -> Replay {
+    let (_folder, path) = written(records.into_iter().map(|record| Record::Governor(Box::new(record))).collect());
+    replay(&mut RunLogReader::open(&path).unwrap()).unwrap()
+}
+
+#[test]
+fn decisions_come_out_again_from_what_the_log_has() {
+    let decisions = governed().iter().map(|record| record.decisions.len() as u64).sum();
+    assert!(decisions >= 3, "{:?}", governed());
+    assert_eq!(replayed(governed()), Replay { inputs: 5, decisions, difference: None });
+}
+
+#[test]
+fn a_decision_that_was_tampered_with_and_a_record_that_is_missing_are_found() {
+    let mut tampered = governed();
+    let Some(governor::Decision { reason, .. }) = tampered[1].decisions.first_mut() else { panic!("{tampered:?}") };
+    *reason = governor::Reason::Policy;
+    let difference = replayed(tampered).difference.unwrap();
+    assert_eq!((difference.number, difference.at), (2, at(250)), "{difference}");
+    let told = difference.to_string();
+    assert!(told.contains("recorded") && told.contains("the graph's power policy says so"), "{told}");
+    let mut gap = governed();
+    gap.remove(2);
+    assert_eq!(replayed(gap).difference.unwrap().what, Parting::Missing { expected: 3 });
+}
+
+#[test]
+fn reasons_within_reasons_without_end_are_refused() {
+    let mut reason = governor::Reason::Policy;
+    for _ in 0..2_000 {
+        reason = governor::Reason::ModeChanged { mode: governor::Mode::Balanced, because: Box::new(reason) };
+    }
+    let mut records = governed();
+    records[1].decisions[0].reason = reason;
+    let (_folder, path) = written(records.into_iter().map(|record| Record::Governor(Box::new(record))).collect());
+    let (read, tail) = read(&path).unwrap();
+    assert!(read.len() == 1 && matches!(tail, Tail::Damaged { .. }), "{} records, {tail:?}", read.len());
+}
+
+#[test]
+fn what_was_decided_is_told_in_sentences() {
+    let (_folder, path) = written(governed().into_iter().map(|record| Record::Governor(Box::new(record))).collect());
+    let ask = |question| why(&mut RunLogReader::open(&path).unwrap(), &question);
+    let all = ask(Question::default()).unwrap().to_string();
+    for told in [
+        "graphs/chat.ron ran by Adaptive(high: 0.5, low: 0.2).",
+        "At 0.250 s the mode went from performance to balanced: battery at 45.0 % is",
+        "The battery was at 45.0 %, giving 3.25 W and no request was open.",
+        "At 1.000 s the mode was power-saver",
+    ] {
+        assert!(all.contains(told), "{told:?} is missing:\n{all}");
+    }
+    let early = ask(Question { at: Some(Duration::from_millis(300)), brick: None }).unwrap();
+    assert_eq!((early.state.mode, early.decisions.len()), (governor::Mode::Balanced, 1), "{early}");
+    let error = ask(Question { brick: Some("mynd".into()), at: None }).unwrap_err().to_string();
+    assert_eq!(error, r#"expected one of the bricks mind, found "mynd""#);
 }
