@@ -43,7 +43,8 @@ impl BreakEven {
     pub(super) fn keep(&self, gaps: &Gaps, now: Option<Duration>) -> Duration {
         let even = Duration::from_secs_f64((self.reload_mj * 1e-3 / self.awake_w).min(LONGEST.as_secs_f64()));
         if gaps.iter().map(|(_, weight)| weight).sum::<f64>() < ENOUGH_GAPS {
-            return even;
+            let alike = |now: &Duration| now.abs_diff(even) <= even.mul_f64(1.0 - WORTHWHILE);
+            return now.filter(alike).unwrap_or(even);
         }
         // The best time is nothing, or just beyond one of the gaps.
         let times = std::iter::once(Duration::ZERO).chain(gaps.iter().map(|(gap, _)| gap.mul_f64(1.5).min(LONGEST)));

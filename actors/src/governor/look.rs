@@ -170,11 +170,12 @@ fn observe_accelerator(
     let mut load = Vec::new();
     for (node, JobTotals { busy, .. }) in stats.nodes {
         let key = (stats.id, node);
-        let earlier = before.get(&key).copied().unwrap_or_default();
-        let mut share = earlier.share;
+        let earlier = before.get(&key).copied();
+        let (mut share, worked) = earlier.map_or((0.0, Duration::ZERO), |seen| (seen.share, seen.busy));
         if !elapsed.is_zero() {
-            let lately = busy.saturating_sub(earlier.busy).as_secs_f64() / elapsed.as_secs_f64();
-            share += (lately.min(1.0) - share) * fresh;
+            let lately = (busy.saturating_sub(worked).as_secs_f64() / elapsed.as_secs_f64()).min(1.0);
+            // Of a node that begins to work there is nothing to fade.
+            share += (lately - share) * if earlier.is_some() { fresh } else { 1.0 };
         }
         if share > 1e-3 {
             load.push(NodeLoad { node: key.1.to_string(), share });

@@ -148,9 +148,11 @@ impl Memory {
     fn place(&mut self, seen: &Observation, aim: Aim, mode_changed: Option<Reason>) -> Option<Decision> {
         let lost = seen.nodes.iter().find(|node| node.here().is_none() && !node.places.is_empty());
         let lost = lost.map(|node| Reason::Lost { accelerator: node.on });
-        if let Some(reason) = mode_changed.or(lost) {
+        // After a failure only those move that have to.
+        let anew = mode_changed.map(|reason| (reason, true)).or(lost.map(|reason| (reason, false)));
+        if let Some((reason, all)) = anew {
             self.urge_since = None;
-            let problem = Problem::new(seen, aim, |_| true);
+            let problem = Problem::new(seen, aim, |_| all);
             let choice = problem.best(None)?;
             return self.moved(seen, problem.placing(&choice), reason);
         }
