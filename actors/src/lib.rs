@@ -38,6 +38,7 @@ mod readiness;
 pub mod report;
 mod request;
 mod residence;
+mod rest;
 pub mod run_log;
 mod running;
 mod runtime;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::PlannedNode;
@@ -26,6 +25,7 @@ use crate::pools::PoolSizer;
 use crate::readiness::Readiness;
 use crate::report::AnswerReport;
 use crate::request::{Epoch, Origin, Request, RequestEnd, RequestError, RequestId, Requests};
+use crate::rest::Rest;
 use crate::run_log::{Answer, Record, RunLog};
 use crate::signals::Signals;
 use crate::tally::NodeTally;
@@ -110,18 +110,6 @@ pub struct NodeContext {
     /// Since when it works on the request that it works on.
     pub(crate) working_since: Option<Timestamp>,
     pub(crate) rest: Option<Rest>,
-}
-
-/// The smallest share of its time that a brick may have for a stream, so that no duty stops it.
-const SMALLEST_SHARE: f64 = 1e-3;
-
-/// Work on a stream that a node has done, and has not rested from.
-#[derive(Clone, Copy)]
-pub(crate) struct Rest {
-    /// When the work began.
-    begun: Timestamp,
-    /// How long its jobs ran.
-    worked: Duration,
 }
 
 /// The firing that the node works on, until it asks for the next one.
@@ -219,7 +207,10 @@ impl NodeContext {
         self.readiness.ready(&self.name);
         loop {
             self.dealt_with();
-            self.rest().await;
+            if let Some(rest) = self.rest {
+                rest.over(&self.clock, &self.duty, &self.requests, &self.signals).await;
+                self.rest = None;
+            }
             let firing = self.inputs.next().await?;
             if self.is_cancelled(firing.packet.epoch) {
                 continue;
@@ -379,27 +370,6 @@ impl NodeContext {
         {
             entry.told_to_move(self.clock.now());
         }
-    }
-
-    /// After work on a stream, does nothing for so long that the work was no more than its share. Ends early when somebody
-    /// waits for an answer of the run, and when the run drains.
-    async fn rest(&mut self) {
-        let mut open = self.requests.watch();
-        while let Some(Rest { begun, worked }) = self.rest {
-            let duty = self.duty();
-            let until = begun + worked.div_f64(duty.working_share.clamp(SMALLEST_SHARE, 1.0));
-            if open.borrow_and_update().asked > 0 || until <= self.clock.now() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                () = self.signals.draining() => break,
-                _ = open.changed() => {}
-                _ = self.duty.changed_from(duty) => {}
-                () = self.clock.sleep_until(until) => {}
-            }
-        }
-        self.rest = None;
     }
 
     fn dealt_with(&mut self) {
