@@ -34,6 +34,8 @@ pub(super) enum SourceKind {
     People,
     /// A question of the graph's own, asked once.
     Once,
+    /// A clock that strikes so often.
+    Clockwork { every: Duration },
     /// A camera that takes a picture so often.
     Film { every: Duration },
 }
@@ -107,6 +109,7 @@ fn source(
     let picture = camera.map(|camera| picture_size(camera, scenario)).transpose()?;
     let kind = match sensor.kind.as_str() {
         "Prompt" if !sensor.text("text")?.is_empty() && !sensor.bool("follow_up")? => SourceKind::Once,
+        "Timer" => SourceKind::Clockwork { every: sensor.duration("every")? },
         _ if is_camera(sensor) => SourceKind::Film { every: sensor.duration("every").unwrap_or_default().max(FASTEST) },
         _ => SourceKind::People,
     };

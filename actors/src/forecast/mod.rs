@@ -6,6 +6,7 @@
 //! that it would cut its work into. What it leaves out, and a simulation has: jobs of one accelerator that come between
 //! each other, chargers, faults, holds and heat.
 
+mod arrivals;
 mod brick;
 mod conversation;
 mod course;
@@ -18,8 +19,9 @@ use nanomind_graphs::{FieldError, Plan, PowerPolicy};
 use nanomind_hal::profile::DeviceProfile;
 
 use crate::simulation::{BatteryChoice, Scenario};
+use arrivals::Arrivals;
 use brick::Demand;
-use course::{Arrivals, Course};
+use course::Course;
 use device::Device;
 use flow::{Flow, SourceKind};
 use steering::Steering;
