@@ -73,7 +73,7 @@ const BROKEN: [(&str, &str); 14] = [
     ("    begins: \"24:01\",", "expected a time of day from \"00:00\" to \"24:00\", found \"24:01\""),
     ("    level: 80,", "expected a level from 0 to 1, found 80"),
     ("    levle: 0.8,", "found the unknown field `levle`; did you mean \"level\"?"),
-    ("    level: \"full\",", "expected floating point number, found the string \"full\""),
+    ("    level: \"full\",", "expected float, found"),
     ("    prompts: (tokens: (24, 8)),", "expected the least and the most, the most, after 24, found 8"),
     ("    charging: [(from: \"3h\", to: \"2h\", watts: 5)],", "expected `to`, after 3h, found 2h"),
     ("    charging: [(from: \"3h\", to: \"4h\")],", "expected a field `watts`, found none"),
