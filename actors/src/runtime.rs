@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, System, SystemRunner};
 use indexmap::IndexMap;
 use nanomind_graphs::{Plan, PlannedEdge, PlannedNode};
-use nanomind_hal::{AcceleratorId, BatterySource, EnergySource, Phase};
+use nanomind_hal::{AcceleratorId, AcceleratorKind, BatterySource, EnergySource, Phase};
 
 use crate::accelerator::AcceleratorActor;
 use crate::board::{NodeBoard, NodeEntry};
@@ -242,7 +242,9 @@ fn energy_books(machine: &Machine, governor: &GovernorConfig, log: RunLog) -> En
         for refusal in refused {
             tracing::info!("{refusal}");
         }
-        source
+        // What a card takes is this run's only if the run computes on one.
+        let on_cards = machine.accelerators.keys().any(|id| id.kind() == AcceleratorKind::Gpu);
+        if on_cards { source } else { source.without_cards() }
     };
     EnergyBooks::new(machine.clock.clone(), machine.profile().map(Arc::as_ref), source, &governor.battery, log)
 }

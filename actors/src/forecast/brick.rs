@@ -172,7 +172,7 @@ impl Mind {
 fn encode(shape: &VisionShape, (width, height): (usize, usize), unit: &Unit) -> f64 {
     let time = |phase, cost| unit.time(phase, cost).as_secs_f64();
     let layers = shape.layer_count();
-    let (mut done, mut square) = (0, time(Phase::Encode, shape.embed()) + time(Phase::Prepare, shape.publish()));
+    let (mut done, mut square) = (0, time(Phase::Encode, shape.embed()) + time(Phase::Publish, shape.publish()));
     while done < layers {
         let fits = |end: &usize| unit.fits(Phase::Encode, shape.layers(done, *end));
         let end = (done + 1..=layers).rev().find(fits).unwrap_or(done + 1);

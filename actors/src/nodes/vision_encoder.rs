@@ -219,7 +219,7 @@ impl Look<'_> {
         if self.is_cancelled() {
             return Ok((work, Ok(None)));
         }
-        let spec = self.spec(Phase::Prepare, 0, work.encoding.publish_cost());
+        let spec = self.spec(Phase::Publish, 0, work.encoding.publish_cost());
         let written = self.context.jobs().run(spec, move |lane| {
             let rows = work.encoding.publish(lane, slot);
             (work, rows)

@@ -225,11 +225,11 @@ impl Gathered {
             ..Scenario::default()
         };
         scenario.prompts.answers = mean..=mean;
-        let sizes = self.arrivals.iter().filter_map(|arrival| match arrival.brought {
+        let mut sizes = self.arrivals.iter().filter_map(|arrival| match arrival.brought {
             Brought::Picture { width, height } => Some((width, height)),
             _ => None,
         });
-        if let Some(size) = sizes.last() {
+        if let Some(size) = sizes.next_back() {
             scenario.picture = size;
         }
         scenario

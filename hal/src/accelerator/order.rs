@@ -45,9 +45,10 @@ impl fmt::Display for JobLabel {
 pub enum Phase {
     /// Reads and packs weights.
     Load,
-    /// Makes ready what a model works on and lays out what it made, without its weights: decodes and resizes pictures,
-    /// writes rows where the next brick reads them.
+    /// Makes ready what a model works on, without its weights: decodes and resizes pictures.
     Prepare,
+    /// Lays out what a model made: writes rows where the next brick reads them.
+    Publish,
     /// Looks up token embeddings.
     Embed,
     /// Encodes an image or audio.
@@ -64,9 +65,10 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of their declaration.
-    pub const ALL: [Phase; 8] = [
+    pub const ALL: [Phase; 9] = [
         Phase::Load,
         Phase::Prepare,
+        Phase::Publish,
         Phase::Embed,
         Phase::Encode,
         Phase::Project,
@@ -77,7 +79,7 @@ impl Phase {
 
     /// Whether every accelerator does it, whatever its profile lists: it needs no kernels of a model.
     pub fn is_done_everywhere(self) -> bool {
-        matches!(self, Phase::Load | Phase::Prepare | Phase::Migrate)
+        matches!(self, Phase::Load | Phase::Prepare | Phase::Publish | Phase::Migrate)
     }
 
     /// Its name in lower case.
@@ -85,6 +87,7 @@ impl Phase {
         match self {
             Phase::Load => "load",
             Phase::Prepare => "prepare",
+            Phase::Publish => "publish",
             Phase::Embed => "embed",
             Phase::Encode => "encode",
             Phase::Project => "project",

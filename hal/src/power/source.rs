@@ -60,6 +60,14 @@ impl EnergySource {
         }
     }
 
+    /// What is left of it without the meters of graphics cards, for who computes nothing on one: what a card takes is not
+    /// theirs.
+    pub fn without_cards(self) -> EnergySource {
+        let EnergySource::Meters(mut meters) = self else { return self };
+        meters.meters.retain(|meter| meter.scope() != MeterScope::Card);
+        if meters.meters.is_empty() { EnergySource::None } else { EnergySource::Meters(meters) }
+    }
+
     /// How much of the machine it sees.
     pub fn coverage(&self) -> Coverage {
         match self {
@@ -199,6 +207,7 @@ mod tests {
         let EnergySource::Meters(meters) = &source else { panic!("{source:?}") };
         assert_eq!(meters.names().collect::<Vec<_>>(), ["package-0", "dram"]);
         assert_eq!(source.coverage(), Coverage::Processor);
+        assert_eq!(source.clone().without_cards(), source, "processor and memory are no cards");
         write(&root, "powercap/intel-rapl:0/energy_uj", "1000000");
         write(&root, "powercap/intel-rapl:0:0/energy_uj", "900000");
         write(&root, "powercap/intel-rapl:0:1/energy_uj", "350");

@@ -131,7 +131,7 @@ impl Look<'_> {
         if self.is_cancelled() {
             return Ok(None);
         }
-        self.job(Phase::Prepare, 0, shape.publish()).await?;
+        self.job(Phase::Publish, 0, shape.publish()).await?;
         let rows = slot.publish(shape.patches());
         let layout = RowLayout::of_tile(rows.tokens(), tile, plan);
         Ok(Some(Embeddings { rows, source: Some(source), layout }))
