@@ -100,10 +100,13 @@ fn otherwise(log: &mut RunLogReader, policy: &Path, args: &Args, globals: &Globa
     }
 }
 
+/// What a row says of one of the outcomes.
+type Cell = fn(&Outcome) -> String;
+
 /// Recorded, simulated, and simulated under the other policy, side by side.
 fn table(answer: &Counterfactual) -> String {
     let Counterfactual { device, recorded, simulated, otherwise, assumed } = answer;
-    let rows: [(&str, fn(&Outcome) -> String); 8] = [
+    let rows: [(&str, Cell); 8] = [
         ("hours", |outcome| format!("{:.3}", outcome.hours)),
         ("energy", |outcome| match outcome.energy.amount() {
             Some(amount) => format!("{:.6} Wh", amount.wh()),

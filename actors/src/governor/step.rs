@@ -28,6 +28,8 @@ const STEADY: Duration = Duration::from_millis(200);
 const DWELL: Duration = Duration::from_secs(60);
 /// … and saves more than it costs within this time, if work goes on as it does now.
 const HORIZON: Duration = Duration::from_secs(60);
+/// With a change of mode, they move at once if it is cheaper by this much.
+const ANY_GAIN: f64 = 1.005;
 /// Nodes that work less than this share of their time have nothing to gain.
 const IDLE: f64 = 0.01;
 /// Of what others take of its cores, this much makes a node crowded.
@@ -153,7 +155,8 @@ impl Memory {
         if let Some((reason, all)) = anew {
             self.urge_since = None;
             let problem = Problem::new(seen, aim, |_| all);
-            let choice = problem.best(None)?;
+            // In another mode even a little is worth a move, nothing is not.
+            let choice = problem.best(all.then_some(ANY_GAIN))?;
             return self.moved(seen, problem.placing(&choice), reason);
         }
         let rested =
