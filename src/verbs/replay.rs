@@ -7,7 +7,7 @@ use nanomind::{
         run_log::{Counterfactual, CounterfactualError, Instead, Outcome, RunLogReader, counterfactual, replay},
         simulation::BatteryChoice,
     },
-    graphs::read_power,
+    graphs::{Source, read_power},
 };
 
 use crate::{
@@ -21,18 +21,18 @@ use crate::{
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  nanomind run graphs/library/chat.ron --device laptop --log chat.log\n  \
-    nanomind replay chat.log\n  nanomind replay chat.log --policy other.ron\n\n\
+    nanomind replay chat.log\n  nanomind replay chat.log --policy PowerSaver\n\n\
     The governor is stepped over every input that the log has; its decisions have to come out as they were recorded, bit\n\
     for bit. With --policy what came in is simulated instead, on the device of the log, under its own policy and under\n\
-    the other: a file with `PowerSaver` or `Adaptive(high: 0.50, low: 0.20)` in it, or with a whole graph.\n\n\
+    the other: `PowerSaver`, `Adaptive(high: 0.50, low: 0.20)`, or a file with such a text or a whole graph in it.\n\n\
     Exit codes: 0 they do, 1 they do not (the first difference is shown), 65 not a run log.")]
 pub struct Args {
     /// A log that `run --log` or `simulate --log` wrote
     run: PathBuf,
 
-    /// Simulate what came in, under the policy of the run and under this one
-    #[arg(long, value_name = "FILE.ron")]
-    policy: Option<PathBuf>,
+    /// Simulate what came in, under the policy of the run and under this one: such as PowerSaver, or that of a graph
+    #[arg(long, value_name = "POLICY|FILE.ron")]
+    policy: Option<String>,
 
     #[command(flatten)]
     device: DeviceArgs,
@@ -79,8 +79,11 @@ fn again(log: &mut RunLogReader, args: &Args) -> Result<(), Exit> {
 }
 
 /// What would have come of another policy.
-fn otherwise(log: &mut RunLogReader, policy: &Path, args: &Args, globals: &Globals) -> Result<(), Exit> {
-    let policy = read_power(graph_file::read(policy)?).map_err(|report| {
+fn otherwise(log: &mut RunLogReader, policy: &str, args: &Args, globals: &Globals) -> Result<(), Exit> {
+    let path = Path::new(policy);
+    let named = path.extension().is_some_and(|extension| extension == "ron") || path.is_file();
+    let source = if named { graph_file::read(path)? } else { Source::new("--policy", policy) };
+    let policy = read_power(source).map_err(|report| {
         graph_file::tell(&report);
         Exit::silent(Code::Invalid)
     })?;

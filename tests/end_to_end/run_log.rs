@@ -105,7 +105,7 @@ fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
     let machine = FreshMachine::new();
     logged(&machine);
     machine.file("other.ron", "PowerSaver");
-    let told = machine.run(["replay", "run.log", "--policy", "other.ron"]).exits(0);
+    let told = machine.run(["replay", "run.log", "--policy", "PowerSaver"]).exits(0);
     let told = told.prints("RECORDED").prints("OTHERWISE").prints("SIMULATED").prints("a token for every 4 bytes");
     assert_eq!(told.stderr, "");
     let json = machine.run(["replay", "run.log", "--policy", "other.ron", "--format", "json"]).exits(0).json();
@@ -115,6 +115,7 @@ fn what_another_policy_would_have_come_to_is_simulated_from_the_arrivals() {
         assert!(amount(&outcome["energy"]) > 0, "{which}: {json:#}");
     }
     assert_eq!(json["otherwise"]["policy"], "PowerSaver");
+    machine.run(["replay", "run.log", "--policy", "PowerSafe"]).exits(65).says("PowerSaver");
     machine.file("wrong.ron", "PowerSafer");
     machine.run(["replay", "run.log", "--policy", "wrong.ron"]).exits(65).says("PowerSaver");
     machine.run(chat(&["--set", "prompt=hello", "--log", "nowhere.log"])).exits(0);
