@@ -5,10 +5,10 @@ use nanomind_graphs::{FieldError, PlannedNode};
 use nanomind_hal::{AcceleratorId, JobCost, Phase};
 
 use super::ForecastError;
-use super::conversation::Conversation;
 use super::device::Unit;
 use crate::nodes::llm::CHUNKS;
 use crate::nodes::projector::FEWEST_BLOCKS;
+use crate::simulation::Dialogue;
 
 /// What a request brings.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -31,7 +31,8 @@ enum Part {
 
 struct Mind {
     shape: LanguageShape,
-    conversation: Conversation,
+    /// Nothing is held of its pictures.
+    dialogue: Dialogue<()>,
     max_tokens: usize,
     /// The shape that rows of pictures come from.
     eye: Option<VisionShape>,
@@ -60,7 +61,7 @@ impl Brick {
             ("TokenEmbedding", ModelShape::Language(shape)) => Part::Words(shape),
             ("Llm", ModelShape::Language(shape)) => Part::Mind(Box::new(Mind {
                 shape,
-                conversation: Conversation::of(node)?,
+                dialogue: Dialogue::of(node)?,
                 max_tokens: count(node, "max_tokens")?,
                 eye: eye.cloned(),
             })),
@@ -100,7 +101,7 @@ impl Brick {
     /// The weights were released, and what was built on them with them.
     pub(super) fn released(&mut self) {
         if let Part::Mind(mind) = &mut self.part {
-            mind.conversation.lose_cache();
+            mind.dialogue.lose_cache();
         }
     }
 
@@ -134,21 +135,22 @@ impl Part {
 }
 
 impl Mind {
-    /// Tokens of the question and rows of the picture.
-    fn positions(&self, demand: &Demand) -> usize {
-        let rows = self.eye.as_ref().zip(demand.picture);
-        demand.question + rows.map_or(0, |(eye, (width, height))| eye.rows(width, height))
+    /// Rows of the picture, if there is one.
+    fn rows(&self, demand: &Demand) -> Option<usize> {
+        let (eye, (width, height)) = self.eye.as_ref().zip(demand.picture)?;
+        Some(eye.rows(width, height))
     }
 
     fn serve(&mut self, demand: &Demand, unit: &Unit) -> Option<f64> {
-        let placed = self.conversation.place(self.positions(demand))?;
+        let rows = self.rows(demand);
+        let placed = self.dialogue.place(demand.question, rows.as_slice()).ok()?;
         let answer = demand.answer.min(self.max_tokens).min(placed.room);
-        self.conversation.settle(placed, answer);
+        self.dialogue.settle(placed, answer, rows.map(|_| ()).into_iter().collect());
         Some(self.seconds(placed.reused, placed.total, demand.answer, answer, unit))
     }
 
     fn expect(&self, demand: &Demand, unit: &Unit) -> f64 {
-        let total = self.conversation.opening() + self.positions(demand);
+        let total = self.dialogue.first(demand.question + self.rows(demand).unwrap_or(0));
         self.seconds(0, total, demand.answer, demand.answer.min(self.max_tokens), unit)
     }
 

@@ -8,7 +8,6 @@
 
 mod arrivals;
 mod brick;
-mod conversation;
 mod course;
 mod device;
 mod flow;

@@ -24,6 +24,7 @@
 //! ```
 
 mod battery;
+mod dialogue;
 mod environment;
 mod library;
 mod nodes;
@@ -56,7 +57,8 @@ use environment::{Environment, EnvironmentLog, Outside, most_watts};
 use summary::Summary;
 use world::World;
 
-pub(crate) use nodes::{TEMPLATE as TEMPLATE_TOKENS, TURN as TURN_TOKENS, tokens as tokens_of};
+pub(crate) use dialogue::Dialogue;
+pub(crate) use nodes::tokens as tokens_of;
 pub(crate) use timetable::{motion, questions};
 
 pub use battery::{BatteryChoice, BatteryChoiceError};

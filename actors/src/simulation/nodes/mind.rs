@@ -9,14 +9,14 @@ use nanomind_bricks::shape::LanguageShape;
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::{JobClass, JobCost, Phase, Timestamp};
 
+use super::super::dialogue::{Dialogue, Placed};
 use super::super::world::World;
-use super::dialogue::{Dialogue, Placed};
 use super::words;
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
 use crate::node::{Node, NodeContext};
 use crate::nodes::llm::{Ask, Asked, Asks, CHUNKS, pass_over, too_many};
-use crate::packet::{Packet, Payload};
+use crate::packet::{Embeddings, Packet, Payload};
 use crate::report::AnswerReport;
 use crate::request::{Request, RequestEnd};
 use crate::residence::{Residence, Stage};
@@ -33,7 +33,7 @@ pub(in super::super) struct Mind {
     /// What the graph calls the model.
     model: String,
     shape: LanguageShape,
-    dialogue: Dialogue,
+    dialogue: Dialogue<Embeddings>,
     most_pictures: usize,
     max_tokens: usize,
 }
@@ -89,7 +89,8 @@ impl Mind {
             self.dialogue.lose_cache();
         }
         stage.put(Cache);
-        let placed = match self.dialogue.place(words::tokens(&question), &pictures) {
+        let rows: Vec<usize> = pictures.iter().map(|picture| picture.rows.tokens()).collect();
+        let placed = match self.dialogue.place(words::tokens(&question), &rows) {
             Ok(placed) => placed,
             Err(refusal) => return context.refuse(request, refusal).await,
         };

@@ -3,7 +3,6 @@
 //! scenario has happen; sinks take the time.
 
 pub(super) mod camera;
-mod dialogue;
 pub(super) mod embedding;
 pub(super) mod eye;
 pub(super) mod mind;
@@ -12,5 +11,4 @@ pub(super) mod projector;
 pub(super) mod sink;
 mod words;
 
-pub(crate) use dialogue::{TEMPLATE, TURN};
 pub(crate) use words::tokens;

@@ -1,19 +1,20 @@
-//! What a simulated language model remembers: turns as numbers of positions, and how many of them its cache holds.
+//! What a language model remembers where only lengths count: turns as numbers of positions, and how many of them its cache
+//! holds. Simulated models and forecasts go by it.
 
 use std::collections::VecDeque;
 
 use nanomind_graphs::{FieldError, PlannedNode};
 
-use super::words::tokens;
-use crate::packet::Embeddings;
+use super::nodes::tokens;
 
 /// Tokens that a chat template puts around a system message and before the first turn.
-pub(crate) const TEMPLATE: usize = 16;
+const TEMPLATE: usize = 16;
 /// Tokens that a chat template puts around a question and its answer.
-pub(crate) const TURN: usize = 8;
+const TURN: usize = 8;
 
-/// A conversation of which only the lengths are known.
-pub(super) struct Dialogue {
+/// A conversation of which only the lengths are known. `P` is what a turn holds of each picture for as long as it is
+/// remembered, such as its slots.
+pub(crate) struct Dialogue<P> {
     /// Positions of the cache.
     context: usize,
     /// Pictures that the turns may show together.
@@ -22,41 +23,40 @@ pub(super) struct Dialogue {
     forgets: bool,
     /// Positions before the first turn.
     opening: usize,
-    turns: VecDeque<Turn>,
+    turns: VecDeque<Turn<P>>,
     /// Positions at the beginning that the cache holds.
     cached: usize,
 }
 
 /// A question with its pictures, and its answer.
-struct Turn {
+struct Turn<P> {
     positions: usize,
-    /// Their slots are held for as long as the turn is remembered.
-    pictures: Vec<Embeddings>,
+    pictures: Vec<P>,
 }
 
 /// A question, placed in the conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// Positions up to the end of the question.
-    pub(super) total: usize,
+    pub(crate) total: usize,
     /// Of these, positions that the cache holds already.
-    pub(super) reused: usize,
+    pub(crate) reused: usize,
     /// The longest answer that there is room for.
-    pub(super) room: usize,
+    pub(crate) room: usize,
 }
 
 /// A question that does not fit.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum TooLong {
+pub(crate) enum TooLong {
     #[error("expected at most {context} tokens with the question (field context), found {found}")]
     Context { context: usize, found: usize },
     #[error("expected at most {most} pictures (field pictures), found {found}")]
     Pictures { most: usize, found: usize },
 }
 
-impl Dialogue {
+impl<P> Dialogue<P> {
     /// What the fields of an `Llm` make of it.
-    pub(super) fn of(plan: &PlannedNode) -> Result<Dialogue, FieldError> {
+    pub(crate) fn of(plan: &PlannedNode) -> Result<Dialogue<P>, FieldError> {
         let trained = plan.model("model")?.context_length.and_then(|most| usize::try_from(most).ok());
         // Bounds are those of the specification, so that no conversion clips.
         let count = |field| plan.integer(field).map(|value| usize::try_from(value).unwrap_or(0));
@@ -71,10 +71,15 @@ impl Dialogue {
         })
     }
 
-    /// Places a question of so many tokens with its pictures after the turns, of which the oldest go if they must.
-    pub(super) fn place(&mut self, question: usize, pictures: &[Embeddings]) -> Result<Placed, TooLong> {
-        let rows: usize = pictures.iter().map(|picture| picture.rows.tokens()).sum();
-        let new = TURN + question + rows;
+    /// Positions up to the end of a first question of so many tokens and rows of pictures.
+    pub(crate) fn first(&self, positions: usize) -> usize {
+        self.opening + TURN + positions
+    }
+
+    /// Places a question of so many tokens, with so many rows of each of its pictures, after the turns, of which the oldest
+    /// go if they must.
+    pub(crate) fn place(&mut self, question: usize, pictures: &[usize]) -> Result<Placed, TooLong> {
+        let new = TURN + question + pictures.iter().sum::<usize>();
         if pictures.len() > self.most_pictures {
             return Err(TooLong::Pictures { most: self.most_pictures, found: pictures.len() });
         }
@@ -91,7 +96,7 @@ impl Dialogue {
     }
 
     /// The question was answered with so many tokens, or given up with as many.
-    pub(super) fn settle(&mut self, placed: Placed, answer: usize, pictures: Vec<Embeddings>) {
+    pub(crate) fn settle(&mut self, placed: Placed, answer: usize, pictures: Vec<P>) {
         self.cached = placed.total + answer;
         if self.history {
             self.turns.push_back(Turn { positions: placed.total + answer - self.read(), pictures });
@@ -101,7 +106,7 @@ impl Dialogue {
     }
 
     /// The cache is gone; the turns are remembered and read again with the next question.
-    pub(super) fn lose_cache(&mut self) {
+    pub(crate) fn lose_cache(&mut self) {
         self.cached = 0;
     }
 
@@ -120,7 +125,7 @@ impl Dialogue {
 mod tests {
     use super::*;
 
-    fn dialogue(context: usize, history: bool) -> Dialogue {
+    fn dialogue(context: usize, history: bool) -> Dialogue<()> {
         Dialogue {
             context,
             most_pictures: 2,
@@ -132,7 +137,7 @@ mod tests {
         }
     }
 
-    fn turn(dialogue: &mut Dialogue, question: usize, answer: usize) -> Placed {
+    fn turn(dialogue: &mut Dialogue<()>, question: usize, answer: usize) -> Placed {
         let placed = dialogue.place(question, &[]).unwrap();
         dialogue.settle(placed, answer, Vec::new());
         placed
