@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn what_is_no_policy_is_told_with_its_place() {
-        let told = read("Adaptiv(high: 0.5, low: 0.2)").unwrap_err();
+        let told = read("Adaptiv(high: 0.5, low: 0.2)").expect_err("a slip");
         assert!(told.contains("other.ron") && told.contains("Adaptive"), "{told}");
         assert!(read("Adaptive(high: 0.1, low: 0.9)").is_err());
         assert!(read("(").is_err());

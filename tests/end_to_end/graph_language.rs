@@ -603,7 +603,7 @@ fn a_shape_can_be_validated_and_a_run_says_that_it_has_no_weights() {
     for told in ["\"shape:smolvlm-256m\" has no weights", "nanomind simulate"] {
         assert!(ran.stderr.contains(told), "{told} is missing:\n{}", ran.stderr);
     }
-    machine.file("slip.ron", &chat.replace("shape:smolvlm-256m", "shape:smolvlm"));
+    machine.file("slip.ron", chat.replace("shape:smolvlm-256m", "shape:smolvlm"));
     let slip = machine.run(["validate", "slip.ron"]);
     assert_eq!(slip.code, Some(65), "{}", slip.stderr);
     assert!(slip.stderr.contains("did you mean \"shape:smolvlm-256m\"?"), "{}", slip.stderr);

@@ -282,8 +282,9 @@ mod tests {
     #[test]
     fn a_battery_that_empties_evenly_is_half_full_at_half_time_and_stays_empty() {
         let battery = BatteryTrace::emptying(Duration::from_secs(60));
-        let level = |seconds: u64| battery.at(Timestamp::from_nanos(seconds * 1_000_000_000)).level.fraction();
-        assert_eq!([0, 30, 60, 600].map(level), [1.0, 0.5, 0.0, 0.0]);
+        let percent =
+            |seconds: u64| battery.at(Timestamp::from_nanos(seconds * 1_000_000_000)).level.fraction() * 100.0;
+        assert_eq!([0, 30, 60, 600].map(|seconds| percent(seconds).round()), [100.0, 50.0, 0.0, 0.0]);
         assert_eq!(BatteryTrace::emptying(Duration::ZERO).at(Timestamp::default()).level.fraction(), 0.0);
     }
 }
