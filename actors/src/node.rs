@@ -244,7 +244,8 @@ impl NodeContext {
     /// When nobody receives on it any more; returning that error ends the node as finished.
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
-        if self.handed_out.is_none() {
+        // What nobody listens to brings nothing.
+        if self.handed_out.is_none() && self.outputs.is_connected(port) {
             self.requests.arrived(&self.name, &packet);
         }
         let in_slots = matches!(packet.payload, Payload::Embeddings(_));

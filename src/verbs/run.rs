@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json", env = "NANOMIND_TRACE")]
     trace: Option<PathBuf>,
 
-    /// Write the report as JSON to a file, or with `json` to stderr in place of the short one
+    /// Write the report as JSON to a file, or with `json` as the last line of stderr, in place of the short one
     #[arg(long, value_name = "FILE.json|json", env = "NANOMIND_REPORT")]
     report: Option<ReportTo>,
 

@@ -50,7 +50,8 @@ fn the_report_as_json_goes_to_stderr_in_place_of_the_short_one_and_the_answer_al
     let plain = machine.run(chat(&["--set", "prompt=hello"])).exits(0);
     let ran = machine.run(chat(&["--set", "prompt=hello", "--report", "json"])).exits(0);
     assert_eq!(ran.stdout, plain.stdout);
-    let report: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error} in {}", ran.stderr));
+    let last = ran.stderr.lines().next_back().unwrap_or_default();
+    let report: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {}", ran.stderr));
     assert_eq!(report["end"], "finished");
 }
 

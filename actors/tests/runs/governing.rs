@@ -51,7 +51,7 @@ fn moves(decision: &Decision, node: &str) -> bool {
 fn a_battery_that_runs_low_moves_a_working_node_to_the_frugal_group() {
     let mut stage = Stage::new();
     stage.add(brick("Work"), |context| work_until_moved(context, Arc::default()));
-    let battery = BatteryTrace::parse(Path::new("low.csv"), "0,0.9\n0.3,0.9\n0.4,0.1\n").unwrap();
+    let battery = BatteryTrace::parse(Path::new("low.csv"), "0,0.9\n0.3,0.9\n0.300001,0.1\n").unwrap();
     let graph = r#"Graph(
         name: "low",
         nodes: { "words": Words(text: "go"), "mind": Work(), "reply": Keep() },

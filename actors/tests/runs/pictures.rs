@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nanomind_actors::report::RunEnd;
-use nanomind_actors::trace::{TraceFile, TraceLayer};
+use nanomind_actors::trace::TraceFile;
 use nanomind_actors::{Packet, Payload, RunReport};
 use nanomind_graphs::{NodeSpec, PortSpec, PortType};
-use tracing_subscriber::layer::SubscriberExt;
 
-use super::stage::{Seen, Stage, text_port};
+use super::stage::{Seen, Stage, text_port, traced};
 
 /// What `Look` does with each picture beside remembering it.
 type OnPicture = fn(usize) -> Duration;
@@ -85,11 +84,10 @@ fn a_slow_consumer_gets_the_newest_frame_and_the_dropped_ones_are_counted_and_tr
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json");
     let trace = TraceFile::create(&path).unwrap();
-    let subscriber = tracing_subscriber::registry().with(TraceLayer::new(trace.clone()).with_own_filter());
     // The first look takes longer than all other frames.
     let stage = stage(|looked| Duration::from_millis(if looked == 0 { 400 } else { 0 }), 0);
     let sensor = r#"SceneCamera(seed: 5, every: "1ms", frames: 30)"#;
-    let report = tracing::subscriber::with_default(subscriber, || stage.run(&graph(sensor, ", Latest")));
+    let report = traced(&trace, || stage.run(&graph(sensor, ", Latest")));
     trace.finish().unwrap();
 
     let seen: Vec<u64> = stage.seen.all().iter().map(|name| number(name)).collect();

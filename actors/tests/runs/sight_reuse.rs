@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nanomind_actors::report::{AnswerReport, NodeReport, RunEnd};
-use nanomind_actors::trace::{TraceFile, TraceLayer, TraceSummary};
+use nanomind_actors::trace::{TraceFile, TraceSummary};
 use nanomind_actors::{NodeContext, Packet, RunOptions, RunReport, Runtime};
 use nanomind_bricks::vision::{Picture, PictureLimits};
 use nanomind_graphs::{Drawing, NodeSpec, PortSpec, PortType};
 use nanomind_hal::AcceleratorKind;
 use serde_json::Value;
-use tracing_subscriber::prelude::*;
 
 use super::language::check_with_files;
 use super::sight::{Answers, scene};
-use super::stage::{Stage, text_port};
+use super::stage::{Stage, text_port, traced};
 
 /// Patches of a picture, and rows that the language model reads of it.
 const PATCHES: u64 = 144;
@@ -185,8 +184,7 @@ fn further_questions_about_a_picture_run_no_vision_job_and_read_only_what_is_new
     }
     let folder = tempfile::tempdir().unwrap();
     let trace = TraceFile::create(&folder.path().join("trace.json")).unwrap();
-    let layer = tracing_subscriber::registry().with(TraceLayer::new(trace.clone()).with_own_filter());
-    let report = tracing::subscriber::with_default(layer, || Sight::new(&THREE).run());
+    let report = traced(&trace, || Sight::new(&THREE).run());
     trace.finish().unwrap();
     assert_eq!((report.end, report.requests.answered), (RunEnd::Finished, 3), "{report}");
 

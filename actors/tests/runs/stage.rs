@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use nanomind_actors::trace::{TraceFile, TraceLayer};
 use nanomind_actors::{Machine, NodeContext, NodeError, NodeLibrary, Packet, RunOptions, RunReport, Running, Runtime};
 use nanomind_graphs::{
     FieldSpec, ModelCatalogue, ModelFacts, ModelProblem, NoFiles, NodeSpec, Overrides, Plan, PlannedNode, PortSpec,
     PortType, Source, Surroundings, check,
 };
 use nanomind_hal::AcceleratorKind;
+use tracing::subscriber::{NoSubscriber, with_default};
+use tracing_subscriber::layer::SubscriberExt;
 
 /// What a sink saw, in order.
 #[derive(Clone, Default)]
@@ -21,6 +24,14 @@ impl Seen {
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
+}
+
+/// Does `work` with its trace being written.
+pub fn traced<T>(trace: &TraceFile, work: impl FnOnce() -> T) -> T {
+    // As long as a process has had one subscriber alone, the thread that comes by an event first says for all whether
+    // anybody listens; those of accelerators would say no. With a second one, both are asked.
+    let _second = tracing::Dispatch::new(NoSubscriber::default());
+    with_default(tracing_subscriber::registry().with(TraceLayer::new(trace.clone()).with_own_filter()), work)
 }
 
 struct NoModels;

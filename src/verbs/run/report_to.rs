@@ -14,7 +14,7 @@ use crate::exit::Exit;
 /// `--report`: a file beside the short report on stderr, or stderr in place of it. Answers alone go to stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReportTo {
-    /// `json`: stderr.
+    /// `json`: the last line of stderr.
     Stderr,
     /// A file; one that is called `json` is `./json`.
     File(PathBuf),
@@ -35,8 +35,8 @@ impl ReportTo {
     /// The file cannot be written.
     pub(super) fn give(&self, report: &RunReport, quiet: bool) -> Result<(), Exit> {
         match self {
-            // Where even stderr is gone nobody is left to tell.
-            ReportTo::Stderr => drop(write(io::stderr().lock(), report)),
+            // One line, the last one, so that warnings before it are in nobody's way.
+            ReportTo::Stderr => eprintln!("{}", serde_json::to_string(report).map_err(Exit::failed)?),
             ReportTo::File(path) => {
                 if !quiet {
                     eprintln!("{report}");
