@@ -19,7 +19,8 @@ pub(super) fn spec() -> NodeSpec {
             FieldSpec::choice(
                 "mode",
                 &["replace", "append"],
-                "`replace` fills a file of its own beside it and gives it the name when the run ends; `append` adds to it.",
+                "`replace` fills a file of its own beside it and gives it the name when the run ends (a device or a pipe is \
+                 written directly); `append` adds to it.",
             )
             .default("replace"),
         )
@@ -80,11 +81,17 @@ impl Target {
             let file = File::options().create(true).append(true).open(path)?;
             return Ok(Target { file, rename: None, texts: 0 });
         }
+        // A name given to a file takes it from what bore it: a device or a pipe must keep its own, and so must a link.
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            let file = File::options().write(true).open(path)?;
+            return Ok(Target { file, rename: None, texts: 0 });
+        }
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
         let file = File::create(&part)?;
-        Ok(Target { file, rename: Some((part, path.to_owned())), texts: 0 })
+        Ok(Target { file, rename: Some((part, path)), texts: 0 })
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

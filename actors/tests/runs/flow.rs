@@ -115,6 +115,38 @@ fn lines_of_a_file_go_to_another_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
 }
 
+/// Moving a finished file onto `/dev/null` would, as root, replace the device for the whole machine.
+#[test]
+fn what_is_no_ordinary_file_is_written_and_never_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, kept, link) =
+        (folder.path().join("pipe"), folder.path().join("kept.txt"), folder.path().join("link.txt"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::write(&kept, "older\n").unwrap();
+    std::os::unix::fs::symlink(&kept, &link).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    let stage = Stage::new();
+    for to in [&pipe, &link] {
+        stage.run(&format!(
+            r#"Graph(
+                name: "sink",
+                nodes: {{ "question": Prompt(text: "hello"), "to": TextSink(path: "{}") }},
+                edges: [("question.text", "to.text")],
+            )"#,
+            to.display()
+        ));
+    }
+    assert!(pipe.metadata().unwrap().file_type().is_fifo(), "the pipe is still a pipe");
+    assert_eq!(reader.join().unwrap(), "hello\n");
+    assert!(link.symlink_metadata().unwrap().is_symlink(), "the link is still a link");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "hello\n");
+}
+
 #[test]
 fn a_file_that_is_missing_ends_the_run_as_failed_with_its_name() {
     let stage = Stage::new();
