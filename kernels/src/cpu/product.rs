@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use nanomind_hal::Lane;
 
-use super::generic::matmul::{
-    Brain, Half, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80, Single, Tile, TileEpilogue, TileKernel,
-};
+use super::generic::float_tile::{Brain, Half, Single};
+use super::generic::matmul::{Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
+use super::generic::tile::{Tile, TileEpilogue, TileKernel};
 use super::vector::Vector;
 use super::{Op, run, tile_tokens};
 use crate::activations::words_per_token;

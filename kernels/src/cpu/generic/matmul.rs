@@ -1,4 +1,4 @@
-//! One tile of a product: 16 rows of weights × 1 to 8 tokens, over all columns.
+//! One tile of a product of integer weights: 16 rows × 1 to 8 tokens, over all columns.
 //!
 //! A value is the sum over blocks of 32 columns, in column order, of `dot · (scale · activation scale)` and
 //! `min · activation sum`, each added by one multiply-add. Nothing of that order depends on the tile's size, on which
@@ -6,55 +6,12 @@
 
 use std::ops::Range;
 
+use super::tile::{Tile, TileKernel, finish_tile};
 use crate::Format;
 use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, SUMS_AT};
 use crate::block::{self, Offset};
 use crate::cpu::vector::Vector;
 use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
-
-/// What becomes of a tile's values.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum TileEpilogue {
-    /// They are stored.
-    Store,
-    /// Each row's bias is added first; points at the bias of the tile's first row.
-    Bias(*const f32),
-    /// They are added to what is there.
-    Accumulate,
-}
-
-/// One tile to compute.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tile {
-    /// The packed panel.
-    pub(crate) panel: *const u8,
-    /// Offset of its group scales.
-    pub(crate) scales_at: usize,
-    /// Offset of its codes.
-    pub(crate) codes_at: usize,
-    /// The tile's activations: coded groups, or floats.
-    pub(crate) activations: *const u32,
-    /// Columns.
-    pub(crate) cols: usize,
-    /// Rows of the panel that exist, 1 to 16.
-    pub(crate) rows: usize,
-    /// The value of the first row and token.
-    pub(crate) out: *mut f32,
-    /// Values from one token to the next.
-    pub(crate) out_stride: usize,
-    /// What becomes of the values.
-    pub(crate) epilogue: TileEpilogue,
-}
-
-/// What computes the tiles of one format.
-pub(crate) trait TileKernel {
-    /// Computes a tile of `T` tokens.
-    ///
-    /// # Safety
-    /// `V`'s instructions exist; the pointers of `tile` are valid for a panel, for `T` tokens' activations and for
-    /// `rows` values of each of `T` tokens, which nobody else touches.
-    unsafe fn tile<V: Vector, const T: usize>(tile: &Tile);
-}
 
 /// An integer format, known to the compiler.
 pub(crate) trait Coded {
@@ -229,93 +186,5 @@ unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
             *value = V::finish::<BITS, ZERO>(high[t], low[t], sums.add(t));
         }
         values
-    }
-}
-
-/// A float format, known to the compiler.
-trait Float {
-    /// Bytes of a value.
-    const BYTES: usize;
-    /// Reads one column of `V::LANES` rows.
-    ///
-    /// # Safety
-    /// As for [`Vector::load`].
-    unsafe fn load<V: Vector>(from: *const u8) -> V::Floats;
-}
-
-macro_rules! float {
-    ($($name:ident $format:literal $bytes:literal $load:ident),*) => {$(
-        #[doc = $format]
-        pub(crate) struct $name;
-        impl Float for $name {
-            const BYTES: usize = $bytes;
-            #[inline(always)]
-            unsafe fn load<V: Vector>(from: *const u8) -> V::Floats {
-                // SAFETY: as the caller says.
-                unsafe { V::$load(from.cast()) }
-            }
-        }
-        impl TileKernel for $name {
-            #[inline(always)]
-            unsafe fn tile<V: Vector, const T: usize>(tile: &Tile) {
-                // SAFETY: as the caller says.
-                unsafe { float_tile::<V, Self, T>(tile) }
-            }
-        }
-    )*};
-}
-float!(Single "Single precision." 4 load, Half "Half precision." 2 load_f16, Brain "Bfloat16." 2 load_bf16);
-
-/// Computes a tile of a float format for `T` tokens, whose activations are `[cols][T]` in single precision; safe as
-/// [`TileKernel::tile`] is.
-#[inline(always)]
-unsafe fn float_tile<V: Vector, F: Float, const T: usize>(tile: &Tile) {
-    // SAFETY: all reads stay inside the panel and the activations.
-    unsafe {
-        for first in (0..tile.rows).step_by(V::LANES) {
-            let mut column = tile.panel.add(F::BYTES * first);
-            let mut activations = tile.activations.cast::<f32>();
-            let mut totals = [V::zero(); T];
-            for _ in 0..tile.cols {
-                let weights = F::load::<V>(column);
-                for (t, total) in totals.iter_mut().enumerate() {
-                    *total = V::mul_add(weights, V::splat(*activations.add(t)), *total);
-                }
-                column = column.add(F::BYTES * PANEL_ROWS);
-                activations = activations.add(T);
-            }
-            finish_tile::<V, T>(tile, first, &totals);
-        }
-    }
-}
-
-/// Applies the epilogue to rows `first..first + LANES` of a tile.
-#[inline(always)]
-unsafe fn finish_tile<V: Vector, const T: usize>(tile: &Tile, first: usize, totals: &[V::Floats; T]) {
-    let rows = tile.rows - first;
-    // SAFETY: `out` and the bias have `tile.rows` values from the tile's first row on; a vector is read or written
-    // there only when it lies inside them.
-    unsafe {
-        for (t, &total) in totals.iter().enumerate() {
-            let out = tile.out.add(t * tile.out_stride + first);
-            if rows >= V::LANES {
-                let value = match tile.epilogue {
-                    TileEpilogue::Store => total,
-                    TileEpilogue::Bias(bias) => V::add(total, V::load(bias.add(first))),
-                    TileEpilogue::Accumulate => V::add(total, V::load(out)),
-                };
-                V::store(out, value);
-                continue;
-            }
-            let mut values = [0f32; PANEL_ROWS];
-            V::store(values.as_mut_ptr(), total);
-            for (row, value) in values.iter().enumerate().take(rows) {
-                *out.add(row) = match tile.epilogue {
-                    TileEpilogue::Store => *value,
-                    TileEpilogue::Bias(bias) => value + *bias.add(first + row),
-                    TileEpilogue::Accumulate => value + *out.add(row),
-                };
-            }
-        }
     }
 }

@@ -2,8 +2,10 @@
 //! the registers of each instruction set.
 
 pub(crate) mod attention;
+pub(crate) mod float_tile;
 pub(crate) mod halves;
 pub(crate) mod load;
 pub(crate) mod matmul;
 pub(crate) mod rows;
 pub(crate) mod source;
+pub(crate) mod tile;
