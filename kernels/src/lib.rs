@@ -11,6 +11,7 @@
 mod activations;
 mod attention;
 mod block;
+pub mod ceiling;
 #[allow(unsafe_code)]
 mod cpu;
 mod dequantize;

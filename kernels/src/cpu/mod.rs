@@ -17,6 +17,7 @@ mod product;
 mod vector;
 
 pub(crate) use attend::{Sight, attend};
+pub(crate) use generic::ceiling::{DotProducts, MultiplyAdds, ReadAll};
 pub(crate) use generic::halves::{HalvesToSingles, SinglesToHalves};
 pub(crate) use generic::load::{LoadCodes, LoadFloats, Source};
 use generic::rows;

@@ -2,6 +2,7 @@
 //! the registers of each instruction set.
 
 pub(crate) mod attention;
+pub(crate) mod ceiling;
 pub(crate) mod float_tile;
 pub(crate) mod halves;
 pub(crate) mod load;
