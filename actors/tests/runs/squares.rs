@@ -80,7 +80,7 @@ fn expected(folder: &Path, picture: &Arc<Picture>, question: &str) -> (Vec<u32>,
     while answer.finished().is_none() {
         let step;
         (answer, step) = answer.decode(&lane);
-        tokens.extend(step.token);
+        tokens.extend(step.tokens);
     }
     (tokens, squares.len(), arrangement.rows())
 }

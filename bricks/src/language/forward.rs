@@ -1,7 +1,10 @@
-//! The forward pass of one chunk: from the rows of a prompt through every layer to logits, inside one workspace.
+//! The forward pass of a few rows: through every layer to logits, inside one workspace.
 //!
+//! The rows are a chunk of one sequence, or a few positions of each of several: weights are read once for all of them.
 //! Each row is computed alone: rows are split over tasks, never summed over, so a row's result does not depend on the
-//! chunk that it stands in nor on the number of threads.
+//! rows that it stands among nor on the number of threads.
+
+use std::ops::Range;
 
 use half::f16;
 use nanomind_hal::Lane;
@@ -18,7 +21,7 @@ use crate::loader::Linear;
 /// Rows that one task takes when work on rows is split over a lane.
 const ROWS_PER_TASK: usize = 16;
 
-/// Which rows of a chunk need logits.
+/// Which rows of a pass need logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     None,
@@ -26,47 +29,71 @@ pub(super) enum Wanted {
     All,
 }
 
-/// One chunk on its way through the model.
-pub(super) struct Pass<'a> {
-    pub(super) model: &'a LanguageModel,
-    pub(super) lane: &'a Lane,
+/// The next positions of one sequence.
+pub(super) struct Span<'a> {
     pub(super) cache: &'a mut KvCache,
-    pub(super) workspace: &'a mut Workspace,
     pub(super) window: Window<'a>,
     /// Position of the first row in the sequence.
     pub(super) first: usize,
 }
 
-impl Pass<'_> {
-    /// Computes the chunk, fills its positions of the cache, and writes the wanted logits to `logits_at..` of the
+impl Span<'_> {
+    fn positions(&self) -> Range<usize> {
+        self.first..self.first + self.window.len()
+    }
+}
+
+/// Rows on their way through the model, span after span.
+pub(super) struct Pass<'a, 'b> {
+    model: &'a LanguageModel,
+    lane: &'a Lane,
+    workspace: &'a mut Workspace,
+    spans: &'a mut [Span<'b>],
+    rows: usize,
+}
+
+impl<'a, 'b> Pass<'a, 'b> {
+    /// A pass over all rows of `spans`, for which `workspace` has room.
+    pub(super) fn new(
+        model: &'a LanguageModel,
+        lane: &'a Lane,
+        workspace: &'a mut Workspace,
+        spans: &'a mut [Span<'b>],
+    ) -> Pass<'a, 'b> {
+        let rows = spans.iter().map(|span| span.window.len()).sum();
+        Pass { model, lane, workspace, spans, rows }
+    }
+
+    /// Computes the rows, fills their positions of the caches, and writes the wanted logits to `logits_at..` of the
     /// workspace, one `[vocab]` a wanted row.
     pub(super) fn run(&mut self, wanted: Wanted, logits_at: usize) {
         let layers = self.model.weights().layers.len();
-        self.workspace.angles.set(self.model.rope(), self.first, self.window.len());
+        let positions = self.spans.iter().flat_map(Span::positions);
+        self.workspace.angles.set_positions(self.model.rope(), positions);
         self.embed();
         for index in 0..layers {
             // The last layer's keys and values are wanted for every row, all else only for rows with logits.
             let from = match wanted {
                 Wanted::All => 0,
                 _ if index + 1 < layers => 0,
-                Wanted::Last => self.window.len() - 1,
-                Wanted::None => self.window.len(),
+                Wanted::Last => self.rows - 1,
+                Wanted::None => self.rows,
             };
             self.layer(index, from);
         }
         match wanted {
             Wanted::None => {}
-            Wanted::Last => self.head(self.window.len() - 1, logits_at),
+            Wanted::Last => self.head(self.rows - 1, logits_at),
             Wanted::All => self.head(0, logits_at),
         }
     }
 
     /// Looks the tokens up; rows of a slot stay where they are.
     fn embed(&mut self) {
-        let (model, window) = (self.model, self.window);
+        let (model, spans) = (self.model, &*self.spans);
         let width = model.config().width;
-        for_rows(self.lane, &mut self.workspace.residual[..window.len() * width], width, |index, row| {
-            if let Position::Token(token) = window.get(index) {
+        for_rows(self.lane, &mut self.workspace.residual[..self.rows * width], width, |index, row| {
+            if let Position::Token(token) = position(spans, index) {
                 model.weights().embedding_row(token, row);
             }
         });
@@ -76,26 +103,26 @@ impl Pass<'_> {
         let layer = &self.model.weights().layers[index];
         self.project_attention_inputs(index, layer);
         self.store_keys_and_values(index);
-        if from == self.window.len() {
+        if from == self.rows {
             return;
         }
         self.attend(index, layer, from);
-        self.add_projection(&layer.output, from, index == 0 && self.window.has_rows());
+        self.add_projection(&layer.output, from, index == 0 && self.has_slot_rows());
         self.feed_forward(layer, from);
     }
 
     /// Norm, then queries, keys and values of every row.
     fn project_attention_inputs(&mut self, index: usize, layer: &Layer) {
-        let (lane, isa, window) = (self.lane, self.model.isa(), self.window);
+        let (lane, isa, rows) = (self.lane, self.model.isa(), self.rows);
         let LanguageConfig { width, norm_epsilon, .. } = *self.model.config();
-        let workspace = &mut *self.workspace;
-        let rows = window.len();
+        let has_slot_rows = self.has_slot_rows();
+        let (workspace, spans) = (&mut *self.workspace, &*self.spans);
         let matrices = [&layer.query.matrix, &layer.key.matrix, &layer.value.matrix];
-        if index == 0 && window.has_rows() {
+        if index == 0 && has_slot_rows {
             let residual = &workspace.residual;
             let normed = &mut workspace.normed[..rows * width];
             for_rows(lane, normed, width, |row, out| {
-                let input = match window.get(row) {
+                let input = match position(spans, row) {
                     Position::Row(slot) => slot,
                     Position::Token(_) => &residual[row * width..(row + 1) * width],
                 };
@@ -112,63 +139,76 @@ impl Pass<'_> {
         kernels::matmul_many(lane, &workspace.activations, &mut [query, key, value]);
     }
 
-    /// Rotates queries and keys, and writes keys and values to their positions of the cache.
+    /// Rotates queries and keys, and writes keys and values to their positions of the caches.
     fn store_keys_and_values(&mut self, index: usize) {
         let LanguageConfig { heads, kv_heads, head_dim, .. } = *self.model.config();
-        let (lane, isa, first, rows) = (self.lane, self.model.isa(), self.first, self.window.len());
+        let (lane, isa) = (self.lane, self.model.isa());
         let workspace = &mut *self.workspace;
         let angles = &workspace.angles;
         for (rows_of, count) in [(&mut workspace.query, heads), (&mut workspace.key, kv_heads)] {
             let width = count * head_dim;
-            for_tasks(lane, &mut rows_of[..rows * width], width, |row, slice| {
+            for_tasks(lane, &mut rows_of[..self.rows * width], width, |row, slice| {
                 kernels::rope(isa, slice, count, head_dim, angles, row);
             });
         }
-        let context = self.cache.context();
-        let (keys, values) = self.cache.layer_mut(index);
-        for (cache, rows_of) in [(keys, &workspace.key), (values, &workspace.value)] {
-            let store = |head: usize, cache: &mut [f16]| {
-                for row in 0..rows {
-                    let from = (row * kv_heads + head) * head_dim;
-                    let to = (first + row) * head_dim;
-                    kernels::f32_to_f16(isa, &rows_of[from..from + head_dim], &mut cache[to..to + head_dim]);
+        let mut before = 0;
+        for span in &mut *self.spans {
+            let (first, rows, context) = (span.first, span.window.len(), span.cache.context());
+            let (keys, values) = span.cache.layer_mut(index);
+            for (cache, rows_of) in [(keys, &workspace.key), (values, &workspace.value)] {
+                let store = |head: usize, cache: &mut [f16]| {
+                    for row in 0..rows {
+                        let from = ((before + row) * kv_heads + head) * head_dim;
+                        let to = (first + row) * head_dim;
+                        kernels::f32_to_f16(isa, &rows_of[from..from + head_dim], &mut cache[to..to + head_dim]);
+                    }
+                };
+                let head_len = context * head_dim;
+                if rows < ROWS_PER_TASK {
+                    cache.chunks_mut(head_len).enumerate().for_each(|(head, cache)| store(head, cache));
+                } else {
+                    lane.for_each_chunk_mut(cache, head_len, store);
                 }
-            };
-            let head_len = context * head_dim;
-            if rows < ROWS_PER_TASK {
-                cache.chunks_mut(head_len).enumerate().for_each(|(head, cache)| store(head, cache));
-            } else {
-                lane.for_each_chunk_mut(cache, head_len, store);
             }
+            before += rows;
         }
     }
 
     /// Attention of the rows from `from` on over every position up to their own, loaded for the output projection.
     fn attend(&mut self, index: usize, layer: &Layer, from: usize) {
         let LanguageConfig { heads, kv_heads, head_dim, .. } = *self.model.config();
-        let width = heads * head_dim;
-        let rows = self.window.len();
-        let (keys, values) = self.cache.layer(index);
-        let view = KvView::new(keys, values, heads, kv_heads, self.cache.context(), head_dim);
-        kernels::attention(
-            self.lane,
-            self.model.isa(),
-            &self.workspace.query[from * width..rows * width],
-            &view,
-            self.first + from,
-            1.0 / (head_dim as f32).sqrt(),
-            &mut self.workspace.attended[from * width..rows * width],
-        );
-        let attended = &self.workspace.attended[from * width..rows * width];
-        self.workspace.activations.load_for(self.lane, attended, &[&layer.output.matrix]);
+        let (lane, isa, spans, width) = (self.lane, self.model.isa(), &*self.spans, heads * head_dim);
+        let queries = &self.workspace.query[from * width..self.rows * width];
+        let attended = &mut self.workspace.attended[from * width..self.rows * width];
+        // Queries of rows that follow each other in `span`, the first of them its row `row`.
+        let attend = |lane: &Lane, span: &Span<'_>, row: usize, queries: &[f32], out: &mut [f32]| {
+            let (keys, values) = span.cache.layer(index);
+            let view = KvView::new(keys, values, heads, kv_heads, span.cache.context(), head_dim);
+            kernels::attention(lane, isa, queries, &view, span.first + row, 1.0 / (head_dim as f32).sqrt(), out);
+        };
+        match spans {
+            [span] => attend(lane, span, from, queries, attended),
+            // Each row on a thread of its own: heads of one row are too few to keep threads busy evenly.
+            _ if spans.len() >= lane.threads() => lane.for_each_chunk_mut(attended, width, |index, out| {
+                let (span, row) = locate(spans, from + index);
+                attend(&Lane::single(), &spans[span], row, &queries[index * width..(index + 1) * width], out);
+            }),
+            _ => {
+                for (index, out) in attended.chunks_exact_mut(width).enumerate() {
+                    let (span, row) = locate(spans, from + index);
+                    attend(lane, &spans[span], row, &queries[index * width..(index + 1) * width], out);
+                }
+            }
+        }
+        self.workspace.activations.load_for(lane, attended, &[&layer.output.matrix]);
     }
 
     fn feed_forward(&mut self, layer: &Layer, from: usize) {
         let lane = self.lane;
         let LanguageConfig { width, feed_forward, norm_epsilon, .. } = *self.model.config();
         let workspace = &mut *self.workspace;
-        let rows = self.window.len() - from;
-        let residual = &workspace.residual[from * width..self.window.len() * width];
+        let rows = self.rows - from;
+        let residual = &workspace.residual[from * width..self.rows * width];
         let matrices = [&layer.gate.matrix, &layer.up.matrix];
         workspace.activations.load_rms_norm(lane, residual, &layer.feed_forward_norm, norm_epsilon, &matrices);
         let (gate, up) = (&mut workspace.gate[..rows * feed_forward], &mut workspace.up[..rows * feed_forward]);
@@ -181,10 +221,10 @@ impl Pass<'_> {
     /// their slots, the residual of such a row is the slot's row itself, which is read here for the last time.
     fn add_projection(&mut self, linear: &Linear, from: usize, joins_slots: bool) {
         let width = self.model.config().width;
-        let (lane, window) = (self.lane, self.window);
-        let workspace = &mut *self.workspace;
-        let rows = window.len() - from;
-        let residual = &mut workspace.residual[from * width..window.len() * width];
+        let lane = self.lane;
+        let (workspace, spans) = (&mut *self.workspace, &*self.spans);
+        let rows = self.rows - from;
+        let residual = &mut workspace.residual[from * width..self.rows * width];
         if linear.bias.is_none() && !joins_slots {
             kernels::matmul(lane, &linear.matrix, &workspace.activations, residual, Epilogue::Accumulate);
             return;
@@ -194,7 +234,7 @@ impl Pass<'_> {
         let projected = &*projected;
         for_rows(lane, residual, width, |row, out| {
             let projected = &projected[row * width..(row + 1) * width];
-            match window.get(from + row) {
+            match position(spans, from + row) {
                 Position::Row(slot) if joins_slots => {
                     for ((out, slot), projected) in out.iter_mut().zip(slot).zip(projected) {
                         *out = slot + projected;
@@ -214,13 +254,36 @@ impl Pass<'_> {
         let (lane, weights) = (self.lane, self.model.weights());
         let LanguageConfig { width, vocab, norm_epsilon, .. } = *self.model.config();
         let workspace = &mut *self.workspace;
-        let rows = self.window.len() - from;
-        let residual = &workspace.residual[from * width..self.window.len() * width];
+        let rows = self.rows - from;
+        let residual = &workspace.residual[from * width..self.rows * width];
         let head = &weights.head;
         workspace.activations.load_rms_norm(lane, residual, &weights.output_norm, norm_epsilon, &[&head.matrix]);
         let logits = &mut workspace.logits[logits_at..logits_at + rows * vocab];
         kernels::matmul(lane, &head.matrix, &workspace.activations, logits, head.epilogue());
     }
+
+    /// Whether any row is read from a slot.
+    fn has_slot_rows(&self) -> bool {
+        self.spans.iter().any(|span| span.window.has_rows())
+    }
+}
+
+/// Which of `spans` row `row` of a pass belongs to, and which of that span's rows it is.
+fn locate(spans: &[Span<'_>], row: usize) -> (usize, usize) {
+    let mut row = row;
+    for (index, span) in spans.iter().enumerate() {
+        if row < span.window.len() {
+            return (index, row);
+        }
+        row -= span.window.len();
+    }
+    unreachable!("a row of a pass lies in one of its spans")
+}
+
+/// What row `row` of a pass reads.
+fn position<'a>(spans: &[Span<'a>], row: usize) -> Position<'a> {
+    let (span, row) = locate(spans, row);
+    spans[span].window.get(row)
 }
 
 /// Calls `work` for each row of `data`, several rows a task.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use nanomind_hal::{JobCost, Lane};
 
 use super::error::StepError;
-use super::model::{LanguageModel, Logits};
+use super::lookup::Lookup;
+use super::model::{LanguageModel, Logits, Reading};
 use super::segments::{PromptPart, Segment};
 use super::sequence::{HistoryEntry, Sequence};
 use super::stop::{StopMatcher, StopStep};
@@ -28,6 +29,9 @@ pub struct GenerationOptions {
     pub ignore_end: bool,
     /// What the first token begins.
     pub opening: Opening,
+    /// Tokens that a step may guess ahead and check: the answer is the same to the last token, and sooner there where it
+    /// repeats what was said before. 0: none.
+    pub speculate: usize,
 }
 
 /// What the first token of an answer begins; decides whether SentencePiece's leading space belongs to it.
@@ -48,6 +52,7 @@ impl Default for GenerationOptions {
             stop: Vec::new(),
             ignore_end: false,
             opening: Opening::default(),
+            speculate: 0,
         }
     }
 }
@@ -82,10 +87,10 @@ impl Progress {
 }
 
 /// What one decode step gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Step {
-    /// The token that was chosen; `None` when the answer had ended before.
-    pub token: Option<TokenId>,
+    /// The tokens chosen: one, more where guesses were right, none when the answer had ended before.
+    pub tokens: Vec<TokenId>,
     /// Text that is now certain to belong to the answer; often empty.
     pub text_delta: String,
     /// Why the answer has ended, if it has.
@@ -101,6 +106,10 @@ pub struct Counters {
     pub reused: usize,
     /// Tokens chosen, a final end-of-text token included.
     pub generated: usize,
+    /// Tokens guessed ahead.
+    pub guessed: usize,
+    /// Of these, tokens that were chosen then.
+    pub right: usize,
 }
 
 /// The state of one request.
@@ -114,8 +123,9 @@ pub struct Generation {
     sampler: Sampler,
     stop: StopMatcher,
     decoder: StreamDecoder,
-    /// The last token chosen, not yet read by the model.
-    pending: Option<TokenId>,
+    /// What the next step reads: the last token chosen, and guesses at those after it. Nothing before the first choice.
+    reading: Vec<TokenId>,
+    lookup: Lookup,
     text: String,
     counters: Counters,
     max_tokens: usize,
@@ -149,7 +159,7 @@ impl Generation {
             }
         }
         let reused = sequence.len();
-        let counters = Counters { prompt: reused + super::segments::total(&segments), reused, generated: 0 };
+        let counters = Counters { prompt: reused + super::segments::total(&segments), reused, ..Counters::default() };
         Ok(Generation {
             decoder: match options.opening {
                 Opening::Answer => StreamDecoder::new(tokenizer.clone()),
@@ -159,7 +169,8 @@ impl Generation {
             max_tokens: options.max_tokens.max(1),
             ignore_end: options.ignore_end,
             read: 0,
-            pending: None,
+            reading: Vec::new(),
+            lookup: Lookup::new(options.speculate),
             text: String::new(),
             finished: None,
             model,
@@ -174,6 +185,11 @@ impl Generation {
     /// Reads up to `max_tokens` more positions of the prompt (at least one). The logits of its last position come
     /// with the chunk that completes it.
     pub fn prefill_chunk(mut self, lane: &Lane, max_tokens: usize) -> (Generation, Progress) {
+        let progress = self.read_prompt(lane, max_tokens);
+        (self, progress)
+    }
+
+    fn read_prompt(&mut self, lane: &Lane, max_tokens: usize) -> Progress {
         let left = self.counters.prompt - self.counters.reused - self.read;
         let len = left.min(max_tokens.max(1));
         if len > 0 {
@@ -187,46 +203,119 @@ impl Generation {
             // Slots of the prompt go back to their pool as soon as they are read.
             self.prompt.clear();
         }
-        (self, progress)
+        progress
     }
 
     /// Chooses the next token, after reading the one chosen before. The first call after the prompt only chooses.
     /// Reads what is left of the prompt first, if anything is.
     pub fn decode(mut self, lane: &Lane) -> (Generation, Step) {
-        if let Some(reason) = self.finished {
-            return (self, Step { token: None, text_delta: String::new(), finished: Some(reason) });
+        self.finish_prompt(lane);
+        let rows = self.reading.len();
+        if rows > 0 {
+            self.model.read(lane, &mut self.sequence, &[Segment::Tokens(&self.reading)], 0, rows, Logits::All);
         }
-        if !self.progress().is_complete() {
-            (self, _) = self.prefill_chunk(lane, usize::MAX);
-        }
-        if let Some(token) = self.pending {
-            if self.sequence.remaining() == 0 {
-                let text_delta = self.finish(FinishReason::ContextFull);
-                return (self, Step { token: None, text_delta, finished: Some(FinishReason::ContextFull) });
-            }
-            self.model.read(lane, &mut self.sequence, &[Segment::Tokens(&[token])], 0, 1, Logits::Last);
-        }
-        let token = self.sampler.sample(self.sequence.logits_mut());
-        self.sampler.accept(token);
-        self.pending = Some(token);
-        self.counters.generated += 1;
-        let step = self.take(token);
+        let mut logits = std::mem::take(&mut self.sequence.workspace.logits);
+        let step = self.choose(&mut logits);
+        self.sequence.workspace.logits = logits;
         (self, step)
     }
 
-    /// Turns a chosen token into text, and ends the answer where it ends.
-    fn take(&mut self, token: TokenId) -> Step {
-        let text_delta = if self.tokenizer.is_end(token) && !self.ignore_end {
-            self.finish(FinishReason::EndOfText)
-        } else {
-            let piece = self.decoder.push(token);
-            let mut text = self.show(&piece);
-            if self.finished.is_none() && self.counters.generated >= self.max_tokens {
-                text.push_str(&self.finish(FinishReason::MaxTokens));
+    /// A decode step of each of `generations`, whose weights are read once for all of them. Each gets the tokens that it
+    /// would get alone.
+    ///
+    /// # Panics
+    /// They are not all of one model.
+    pub fn decode_batch(lane: &Lane, generations: &mut [Generation]) -> Vec<Step> {
+        let Some(model) = generations.first().map(|first| first.model.clone()) else { return Vec::new() };
+        assert!(generations.iter().all(|one| Arc::ptr_eq(&one.model, &model)), "expected generations of one model");
+        generations.iter_mut().for_each(|generation| generation.finish_prompt(lane));
+        let mut readings = Vec::with_capacity(generations.len());
+        for Generation { sequence, reading, .. } in generations.iter_mut().filter(|one| !one.reading.is_empty()) {
+            readings.push(Reading { sequence, tokens: reading });
+        }
+        model.read_batch(lane, &mut readings);
+        // The logits of all are in the workspace of the first that has read.
+        let lender = generations.iter().position(|one| !one.reading.is_empty());
+        let lent = lender.map(|at| std::mem::take(&mut generations[at].sequence.workspace.logits));
+        let mut logits = lent.unwrap_or_default();
+        let (mut steps, mut rest) = (Vec::with_capacity(generations.len()), &mut logits[..]);
+        for generation in &mut *generations {
+            if generation.reading.is_empty() {
+                let mut own = std::mem::take(&mut generation.sequence.workspace.logits);
+                steps.push(generation.choose(&mut own));
+                generation.sequence.workspace.logits = own;
+            } else {
+                let rows = generation.reading.len() * model.config().vocab;
+                steps.push(generation.choose(rest.split_off_mut(..rows).unwrap_or_default()));
             }
-            text
-        };
-        Step { token: Some(token), text_delta, finished: self.finished }
+        }
+        if let Some(at) = lender {
+            generations[at].sequence.workspace.logits = logits;
+        }
+        steps
+    }
+
+    fn finish_prompt(&mut self, lane: &Lane) {
+        if self.finished.is_none() && !self.progress().is_complete() {
+            self.read_prompt(lane, usize::MAX);
+        }
+    }
+
+    /// Chooses from `logits`, `[vocab]` for each token of what was read: a token after the first, and where that is what
+    /// was guessed, one after the guess, and so on. The sampler sees what it would see without guesses.
+    fn choose(&mut self, logits: &mut [f32]) -> Step {
+        if let Some(reason) = self.finished {
+            return Step { finished: Some(reason), ..Step::default() };
+        }
+        if self.counters.generated > 0 && self.reading.is_empty() {
+            let text_delta = self.finish(FinishReason::ContextFull);
+            return Step { text_delta, finished: self.finished, ..Step::default() };
+        }
+        let mut step = Step::default();
+        let guesses = self.reading.len().saturating_sub(1);
+        for (row, logits) in logits.chunks_exact_mut(self.model.config().vocab).enumerate() {
+            let token = self.sampler.sample(logits);
+            self.sampler.accept(token);
+            self.counters.generated += 1;
+            step.tokens.push(token);
+            step.text_delta.push_str(&self.take(token));
+            if self.finished.is_some() || self.reading.get(row + 1) != Some(&token) {
+                break;
+            }
+        }
+        // What was read after a wrong guess is forgotten.
+        let right = step.tokens.len() - 1;
+        self.sequence.truncate(self.sequence.len() - (guesses - right));
+        self.counters.guessed += guesses;
+        self.counters.right += right;
+        self.lookup.judge(guesses, right);
+        step.finished = self.finished;
+        self.plan_reading(step.tokens.last().copied());
+        step
+    }
+
+    /// What the next step reads after `last` was chosen: nothing where the answer or the context has ended.
+    fn plan_reading(&mut self, last: Option<TokenId>) {
+        self.reading.clear();
+        let free = self.sequence.remaining();
+        let Some(last) = last.filter(|_| self.finished.is_none() && free > 0) else { return };
+        self.reading.push(last);
+        // A step chooses one more token than it guesses.
+        let room = (free - 1).min(self.max_tokens - self.counters.generated - 1);
+        self.lookup.guess(self.sequence.history(), &mut self.reading, room);
+    }
+
+    /// Turns a chosen token into text, and ends the answer where it ends.
+    fn take(&mut self, token: TokenId) -> String {
+        if self.tokenizer.is_end(token) && !self.ignore_end {
+            return self.finish(FinishReason::EndOfText);
+        }
+        let piece = self.decoder.push(token);
+        let mut text = self.show(&piece);
+        if self.finished.is_none() && self.counters.generated >= self.max_tokens {
+            text.push_str(&self.finish(FinishReason::MaxTokens));
+        }
+        text
     }
 
     /// Passes a piece through the stop matcher and adds what is certain to the answer.
@@ -290,10 +379,13 @@ impl Generation {
 
     /// What the next decode step will cost; the first one only chooses a token.
     pub fn decode_cost(&self) -> JobCost {
-        match self.pending {
-            Some(_) => self.model.shape().decode(self.sequence.len()),
-            None => self.model.shape().prefill(0, 0),
-        }
+        Generation::batch_cost(std::slice::from_ref(self))
+    }
+
+    /// What [`Generation::decode_batch`] will cost.
+    pub fn batch_cost(generations: &[Generation]) -> JobCost {
+        let Some(first) = generations.first() else { return JobCost::default() };
+        first.model.shape().decode_batch(generations.iter().map(|one| (one.reading.len(), one.sequence.len())))
     }
 
     /// Ends the request at whatever point and gives the sequence back. It holds the prompt as far as it was read and

@@ -1,7 +1,7 @@
 //! Language models: a GGUF file becomes a [`LanguageModel`], which moves [`Sequence`]s forward on any lane.
 //!
 //! - [`LanguageConfig`]: hyperparameters, checked
-//! - [`LanguageModel`]: immutable packed weights; `prefill`, `decode`, `embed`
+//! - [`LanguageModel`]: immutable packed weights; `prefill`, `decode`, `decode_batch`, `embed`
 //! - [`Sequence`]: key-value cache, history and workspace of one sequence
 //! - [`Segment`]: what a prefill reads: tokens, or embedding rows in place in a slot
 //! - [`KvInterchange`]: the canonical form of key-value state
@@ -34,7 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A row's result is bitwise independent of chunking, prefix reuse and thread count.
+//! A row's result is bitwise independent of chunking, batching, prefix reuse and thread count.
 
 pub mod bench;
 mod config;
@@ -43,6 +43,7 @@ mod forward;
 mod generation;
 mod interchange;
 mod kv_cache;
+mod lookup;
 mod model;
 mod segments;
 mod sequence;
@@ -55,7 +56,7 @@ pub use error::StepError;
 pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Opening, Progress, Step};
 pub use interchange::{KvError, KvInterchange, KvRange};
 pub use kv_cache::KvGeometry;
-pub use model::{LanguageModel, Logits};
+pub use model::{LanguageModel, Logits, Reading};
 pub use segments::{PromptPart, RowRun, Segment};
 pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, memory_bytes};
 pub use stop::{StopMatcher, StopStep};

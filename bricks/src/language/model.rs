@@ -8,7 +8,7 @@ use nanomind_kernels::{Isa, RopeTable};
 
 use super::config::LanguageConfig;
 use super::error::StepError;
-use super::forward::{Pass, Wanted};
+use super::forward::{Pass, Span, Wanted};
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
 use super::weights::Weights;
@@ -26,6 +26,14 @@ pub enum Logits {
     Last,
     /// Every position.
     All,
+}
+
+/// What one sequence reads in a step of several.
+pub struct Reading<'a> {
+    /// The sequence.
+    pub sequence: &'a mut Sequence,
+    /// Its next tokens, at least one.
+    pub tokens: &'a [TokenId],
 }
 
 /// Immutable weights and configuration, packed for one instruction set; shared by all sequences and lanes.
@@ -186,7 +194,7 @@ impl LanguageModel {
             let window = Window::new(segments, skip + done, chunk);
             let first = sequence.len();
             let Sequence { cache, workspace, .. } = sequence;
-            Pass { model: self, lane, cache, workspace, window, first }.run(wanted, logits_at);
+            Pass::new(self, lane, workspace, &mut [Span { cache, window, first }]).run(wanted, logits_at);
             sequence.append(window);
             done += chunk;
         }
@@ -195,6 +203,44 @@ impl LanguageModel {
     /// Reads one token and returns the logits `[vocab]` of what follows it.
     pub fn decode<'s>(&self, lane: &Lane, sequence: &'s mut Sequence, token: TokenId) -> Result<&'s [f32], StepError> {
         self.prefill(lane, sequence, &[Segment::Tokens(&[token])], Logits::Last)
+    }
+
+    /// Reads the next tokens of several sequences in one step and returns the logits of what follows each token,
+    /// `[tokens, vocab]`, reading after reading. Weights are read once for all of them, and each sequence gets the same
+    /// bits as alone. The first sequence lends its workspace, and what [`Sequence::logits`] gives of it is what is
+    /// returned here; the others keep the logits that they have.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::prefill`], if any of the readings cannot be read; then none is.
+    pub fn decode_batch<'s>(&self, lane: &Lane, readings: &'s mut [Reading<'_>]) -> Result<&'s [f32], StepError> {
+        for reading in &*readings {
+            self.check(reading.sequence, &[Segment::Tokens(reading.tokens)])?;
+        }
+        self.read_batch(lane, readings);
+        Ok(readings.first().map_or(&[], |first| first.sequence.logits()))
+    }
+
+    /// As [`LanguageModel::decode_batch`], of readings that were checked.
+    pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>]) {
+        let segments: Vec<[Segment<'_>; 1]> =
+            readings.iter().map(|reading| [Segment::Tokens(reading.tokens)]).collect();
+        let windows = || segments.iter().map(|segment| Window::new(segment, 0, total(segment)));
+        let mut lent = None;
+        let mut spans: Vec<Span<'_>> = Vec::with_capacity(readings.len());
+        for (reading, window) in readings.iter_mut().zip(windows()) {
+            let first = reading.sequence.len();
+            let Sequence { cache, workspace, .. } = &mut *reading.sequence;
+            lent.get_or_insert(workspace);
+            spans.push(Span { cache, window, first });
+        }
+        let Some(workspace) = lent else { return };
+        let rows = spans.iter().map(|span| span.window.len()).sum();
+        workspace.make_room(&self.config, rows);
+        workspace.logits.resize(rows * self.config.vocab, 0.0);
+        Pass::new(self, lane, workspace, &mut spans).run(Wanted::All, 0);
+        for (reading, window) in readings.iter_mut().zip(windows()) {
+            reading.sequence.append(window);
+        }
     }
 
     /// Writes the embedding row of each token to `out`, `[tokens, width]`. An unknown token is an error and nothing

@@ -1,4 +1,4 @@
-//! The memory in which one sequence computes: sized once for a chunk, so that a step allocates nothing.
+//! The memory in which rows are computed: sized once for a chunk, so that a step allocates nothing.
 
 use nanomind_kernels::{Activations, Isa, RopeAngles};
 
@@ -48,5 +48,23 @@ impl Workspace {
             angles: RopeAngles::new(),
             logits: bytemuck::allocation::try_zeroed_vec(config.vocab).ok()?,
         })
+    }
+    /// Makes room for passes of up to `rows` rows, if there is none: several sequences may bring more than a chunk.
+    pub(super) fn make_room(&mut self, config: &LanguageConfig, rows: usize) {
+        let (query, key_value) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        for (values, width) in [
+            (&mut self.residual, config.width),
+            (&mut self.normed, config.width),
+            (&mut self.query, query),
+            (&mut self.key, key_value),
+            (&mut self.value, key_value),
+            (&mut self.attended, query),
+            (&mut self.gate, config.feed_forward),
+            (&mut self.up, config.feed_forward),
+        ] {
+            if values.len() < rows * width {
+                values.resize(rows * width, 0.0);
+            }
+        }
     }
 }

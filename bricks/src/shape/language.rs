@@ -137,6 +137,19 @@ impl LanguageShape {
         self.prefill(1, position)
     }
 
+    /// One step of several sequences: tokens that each reads, and the position that it has come to. Logits of each token.
+    pub fn decode_batch(&self, readings: impl Iterator<Item = (usize, usize)>) -> JobCost {
+        let mut cost = JobCost { flops: 0, bytes: 0 };
+        for (tokens, position) in readings.filter(|(tokens, _)| *tokens > 0) {
+            let alone = self.prefill(tokens, position);
+            let weights = self.layer_bytes + self.head_bytes;
+            cost.flops += alone.flops + 2 * (tokens as u64 - 1) * self.head_weights;
+            // Weights are read once for all.
+            cost.bytes = cost.bytes.max(weights) + alone.bytes - weights;
+        }
+        cost
+    }
+
     /// Looking up the embeddings of `tokens` tokens.
     pub fn embed(&self, tokens: usize) -> JobCost {
         let values = (tokens * self.width) as u64;

@@ -46,7 +46,7 @@ fn finish(mut generation: Generation, lane: &Lane) -> (Vec<TokenId>, String, Fin
     let (mut tokens, mut text) = (Vec::new(), String::new());
     loop {
         let (next, step) = generation.decode(lane);
-        tokens.extend(step.token);
+        tokens.extend(step.tokens);
         text.push_str(&step.text_delta);
         generation = next;
         if let Some(reason) = step.finished {
@@ -80,7 +80,7 @@ fn an_answer_that_moves_between_threads_and_lanes_at_every_step_has_the_tokens_o
             let step;
             (generation, step) =
                 thread::spawn(move || generation.decode(&Lane::spawn(2, None).unwrap())).join().unwrap();
-            tokens.extend(step.token);
+            tokens.extend(step.tokens);
         }
         assert_eq!(tokens, expected);
         assert_eq!(generation.text(), text);

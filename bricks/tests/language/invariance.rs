@@ -1,6 +1,6 @@
-//! A row's result is bitwise independent of chunking, prefix reuse, logits asked for, and thread count.
+//! A row's result is bitwise independent of chunking, batching, prefix reuse, logits asked for, and thread count.
 
-use nanomind_bricks::language::{LanguageModel, Logits, Segment, Sequence, StepError};
+use nanomind_bricks::language::{LanguageModel, Logits, Reading, Segment, Sequence, StepError};
 use nanomind_hal::Lane;
 use nanomind_kernels::Isa;
 
@@ -61,6 +61,53 @@ fn asking_for_fewer_logits_or_reusing_a_prefix_changes_nothing() {
             model.prefill(&lane, &mut sequence, &[Segment::Tokens(&[1, 2, 3])], Logits::None).unwrap();
         }
     }
+}
+
+/// Sequences of different lengths that read different numbers of tokens a step, more rows together than a chunk.
+#[test]
+fn sequences_that_read_together_have_the_bits_of_each_alone() {
+    let lanes = [Lane::single(), Lane::spawn(2, None).unwrap(), Lane::spawn(7, None).unwrap()];
+    for (name, _) in MODELS {
+        let model = fixture::model(name, Isa::detect());
+        let vocab = model.config().vocab;
+        let texts: Vec<Vec<u32>> = (0..5).map(|text| fixture::tokens(TOKENS, vocab, 20 + text)).collect();
+        let expected: Vec<Vec<f32>> = texts.iter().map(|tokens| one_by_one(&model, tokens)).collect();
+        for lane in &lanes {
+            let begin = |(text, tokens): (usize, &Vec<u32>)| {
+                let mut sequence = Sequence::with_chunk(&model, TOKENS, 4).unwrap();
+                let begun = 1 + 9 * text;
+                model.prefill(lane, &mut sequence, &[Segment::Tokens(&tokens[..begun])], Logits::None).unwrap();
+                sequence
+            };
+            let mut sequences: Vec<Sequence> = texts.iter().enumerate().map(begin).collect();
+            for step in 0..8 {
+                let mut wanted = Vec::new();
+                let mut readings: Vec<Reading<'_>> = Vec::new();
+                for (text, sequence) in sequences.iter_mut().enumerate().skip(step % 3) {
+                    let from = sequence.len();
+                    let to = from + 1 + (step + text) % 4;
+                    wanted.extend_from_slice(&expected[text][from * vocab..to * vocab]);
+                    readings.push(Reading { sequence, tokens: &texts[text][from..to] });
+                }
+                let found = model.decode_batch(lane, &mut readings).unwrap();
+                assert_same_bits(&format!("{name}, step {step}, {} threads", lane.threads()), &wanted, found);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_with_a_reading_that_cannot_be_read_is_refused_and_reads_nothing() {
+    let model = fixture::model("llama_gqa_f32", Isa::detect());
+    let lane = Lane::single();
+    let mut sequences: Vec<Sequence> = (0..2).map(|_| Sequence::new(&model, 4).unwrap()).collect();
+    let [first, second] = &mut sequences[..] else { panic!("two sequences") };
+    let mut readings =
+        [Reading { sequence: first, tokens: &[1, 2] }, Reading { sequence: second, tokens: &[1, 2, 3, 4, 5] }];
+    let error = model.decode_batch(&lane, &mut readings).unwrap_err();
+    assert_eq!(error, StepError::ContextFull { needed: 5, free: 4, context: 4 });
+    assert!(sequences.iter().all(Sequence::is_empty));
+    assert!(model.decode_batch(&lane, &mut []).unwrap().is_empty());
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod reference;
 mod shape;
 mod slots;
 mod smollm2;
+mod together;

@@ -115,7 +115,7 @@ impl Room {
         while generation.finished().is_none() {
             let step;
             (generation, step) = generation.decode(&self.lane);
-            tokens.extend(step.token);
+            tokens.extend(step.tokens);
         }
         (generation, tokens)
     }

@@ -117,9 +117,7 @@ impl<'a> Answer<'a> {
             if self.is_cancelled() {
                 return Ok((generation, None));
             }
-            if let Some(token) = step.token {
-                self.count(token, &done.accelerator.to_string());
-            }
+            self.count(&step.tokens, &done.accelerator.to_string());
             if !self.publish(&step).await? {
                 return Ok((generation, None));
             }
@@ -130,18 +128,21 @@ impl<'a> Answer<'a> {
         }
     }
 
-    fn count(&mut self, token: u32, accelerator: &str) {
-        let now = self.context.clock().now();
+    fn count(&mut self, tokens: &[u32], accelerator: &str) {
+        if tokens.is_empty() {
+            return;
+        }
+        let (now, count) = (self.context.clock().now(), tokens.len() as u64);
         self.first_token.get_or_insert(now);
-        self.token_ids.push(token);
+        self.token_ids.extend_from_slice(tokens);
         match self.generated_on.get_mut(accelerator) {
-            Some(tokens) => *tokens += 1,
+            Some(tokens) => *tokens += count,
             None => {
-                self.generated_on.insert(accelerator.to_owned(), 1);
+                self.generated_on.insert(accelerator.to_owned(), count);
             }
         }
         if let Some(entry) = self.context.board() {
-            entry.count_generated(1);
+            entry.count_generated(count);
         }
     }
 
@@ -150,8 +151,9 @@ impl<'a> Answer<'a> {
         let (context, request) = (self.context, self.request);
         let last = step.finished.is_some();
         let send = async {
-            if let Some(token) = step.token.filter(|_| context.has_output("tokens")) {
-                let packet = Packet::new(request, Payload::Tokens([token].into()), 1);
+            if !step.tokens.is_empty() && context.has_output("tokens") {
+                let count = u32::try_from(step.tokens.len()).unwrap_or(u32::MAX);
+                let packet = Packet::new(request, Payload::Tokens(step.tokens.as_slice().into()), count);
                 context.send("tokens", if last { packet.ending() } else { packet }).await?;
             }
             if last || !step.text_delta.is_empty() {
