@@ -7,7 +7,7 @@
 //! - [`KvInterchange`]: the canonical form of key-value state
 //! - [`Generation`]: one request, a pure state machine whose steps are jobs
 //! - [`crate::shape::LanguageShape`]: what a step costs
-//! - [`mod@bench`]: speed of prefill and decode
+//! - [`mod@bench`]: speed of prefill and decode, perplexity on a text
 //!
 //! ```no_run
 //! use std::sync::Arc;

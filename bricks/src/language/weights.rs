@@ -57,13 +57,15 @@ impl Weights {
     ) -> Result<Weights, ModelError> {
         let total_bytes = gguf.tensors().map(|info| info.byte_len() as u64).sum();
         let mut loader = Loader::new(gguf, isa, lane, |_| true, progress);
-        let layers = (0..config.layers).map(|index| layer(&mut loader, config, index)).collect::<Result<_, _>>()?;
-        let output_norm = loader.vector("output_norm.weight", config.width)?;
+        // The largest tensor comes first: while it is packed its mapped pages are in memory beside what is packed of it,
+        // and nothing else is there yet.
         let (head, embedding) = match loader.has("output.weight") {
             true => ("output", embedding(&mut loader, config)?),
             false => ("token_embd", Embedding::Head),
         };
         let head = loader.linear(head, config.vocab, config.width, Bias::Optional)?;
+        let layers = (0..config.layers).map(|index| layer(&mut loader, config, index)).collect::<Result<_, _>>()?;
+        let output_norm = loader.vector("output_norm.weight", config.width)?;
         let rope_factors = match loader.has("rope_freqs.weight") {
             true => Some(rope_factors(&mut loader, config.rope_dim / 2)?),
             false => None,

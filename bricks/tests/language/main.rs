@@ -7,6 +7,7 @@ mod generation;
 mod hostile;
 mod interchange;
 mod invariance;
+mod perplexity;
 mod pictures;
 #[path = "../real_model/mod.rs"]
 mod real_model;

@@ -1,5 +1,5 @@
 //! `nanomind bench`: speed of prefill and decode, with the workloads and field names of `llama-bench`; of a whole pipeline
-//! with `bench pipeline`.
+//! with `bench pipeline`. How good the answers are is `bench perplexity`'s.
 use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,6 +24,7 @@ use crate::{
 
 mod cost;
 mod governor;
+mod perplexity;
 mod pipeline;
 
 /// Arguments of `bench`.
@@ -74,6 +75,8 @@ enum Topic {
     Cost(cost::Args),
     /// Measure what the governor's decisions take: the largest exact placement, and a look that changes nothing
     Governor(governor::Args),
+    /// Measure the perplexity of a model on a text, over the tokens that llama-perplexity scores
+    Perplexity(perplexity::Args),
 }
 
 impl Args {
@@ -81,7 +84,7 @@ impl Args {
     pub fn trace_path(&self) -> Option<&Path> {
         match &self.topic {
             Some(Topic::Pipeline(args)) => args.trace_path(),
-            Some(Topic::Cost(_) | Topic::Governor(_)) | None => None,
+            Some(Topic::Cost(_) | Topic::Governor(_) | Topic::Perplexity(_)) | None => None,
         }
     }
 }
@@ -95,6 +98,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
         Some(Topic::Pipeline(args)) => return pipeline::run(&args, globals),
         Some(Topic::Cost(args)) => return cost::run(&args, globals),
         Some(Topic::Governor(args)) => return governor::run(&args),
+        Some(Topic::Perplexity(args)) => return perplexity::run(&args, globals),
         None => {}
     }
     let workloads = workloads(&args);
@@ -167,6 +171,7 @@ fn refused(error: BenchError) -> Exit {
     match error {
         BenchError::Sequence(error) => Exit::usage(error),
         BenchError::Step(error) => Exit::failed(error),
+        BenchError::WindowTooShort { .. } | BenchError::TextTooShort { .. } => Exit::usage(error),
     }
 }
 

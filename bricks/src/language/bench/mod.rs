@@ -1,5 +1,7 @@
-//! Measures prefill and decode of a model as `llama-bench` does, so that the two compare line by line.
+//! Measures prefill and decode of a model as `llama-bench` does, so that the two compare line by line, and perplexity as
+//! `llama-perplexity` does.
 
+mod perplexity;
 mod record;
 
 use nanomind_hal::{Clock, Lane};
@@ -7,7 +9,8 @@ use nanomind_hal::{Clock, Lane};
 use crate::language::{LanguageModel, Logits, Segment, Sequence, SequenceError, StepError};
 use crate::tokenizer::TokenId;
 
-pub use record::Record;
+pub use perplexity::{Passage, Perplexity};
+pub use record::{Record, utc};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,20 @@ pub enum BenchError {
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// Nothing of a window would be scored.
+    #[error("windows of {context} tokens: expected at least 3, one to read, one to score and one between")]
+    WindowTooShort {
+        /// Tokens of a window.
+        context: usize,
+    },
+    /// The text does not fill one window.
+    #[error("a text of {tokens} tokens: expected at least the {context} of one window")]
+    TextTooShort {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Tokens of a window.
+        context: usize,
+    },
 }
 
 /// Times of one workload on one lane.

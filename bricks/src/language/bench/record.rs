@@ -100,7 +100,7 @@ impl Record {
 }
 
 /// A date as `2026-11-24T07:30:00Z`; dates before 1970 count as its beginning.
-fn utc(date: SystemTime) -> String {
+pub fn utc(date: SystemTime) -> String {
     let seconds = date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Years are taken to begin in March, so that the leap day is their last (Hinnant, "chrono-compatible low-level
