@@ -104,6 +104,19 @@ impl Jobs {
         spec: JobSpec,
         work: impl FnOnce(&Lane) -> T + Send + 'static,
     ) -> Result<JobOutcome<T>, NodeError> {
+        let (tokens, requests) = (spec.tokens, spec.request.into_iter().collect());
+        self.run_for(spec, requests, work, |_| tokens).await
+    }
+
+    /// As [`Jobs::run`], for several requests alike, which share what the job takes. `tokens` counts those that the energy
+    /// was spent on, where that shows only afterwards.
+    pub(crate) async fn run_for<T: Send + 'static>(
+        &self,
+        spec: JobSpec,
+        requests: Vec<RequestId>,
+        work: impl FnOnce(&Lane) -> T + Send + 'static,
+        tokens: impl FnOnce(&T) -> u32,
+    ) -> Result<JobOutcome<T>, NodeError> {
         let (id, accelerator) = self.accelerator().await?;
         let prepared = self.clock.now();
         self.prepare(id).await?;
@@ -117,10 +130,12 @@ impl Jobs {
             }
             entry.started(id, prepared, done.timing.started);
         }
-        let charge = Charge { phase: spec.phase, tokens: spec.tokens, request: spec.request };
+        // A slice of the trace tells of one request, or of none.
+        let request = if let [request] = requests[..] { Some(request) } else { None };
+        let charge = Charge { phase: spec.phase, tokens: tokens(&done.value), requests };
         let energy = self.energy.charge(&self.node, id, done.timing.ran(), charge);
         let predicted = done.predicted;
-        crate::trace::job(&id, &label, &done.timing, &Foreseen { predicted, energy }, spec.request);
+        crate::trace::job(&id, &label, &done.timing, &Foreseen { predicted, energy }, request);
         self.tally.job(id, &label, &done.timing, predicted);
         self.worked.set(self.worked.get() + done.timing.ran());
         Ok(JobOutcome { value: done.value, timing: done.timing, predicted, accelerator: id })

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::tabm::SlotPool;
@@ -107,8 +108,10 @@ pub struct NodeContext {
     pub(crate) ends_requests: bool,
     pub(crate) in_flight: InFlight,
     pub(crate) handed_out: Option<HandedOut>,
-    /// Since when it works on the request that it works on.
+    /// Since when it works on the request that it works on, or on several.
     pub(crate) working_since: Option<Timestamp>,
+    /// Requests that it works on beside the one that was handed out last.
+    pub(crate) kept: usize,
     pub(crate) rest: Option<Rest>,
 }
 
@@ -119,6 +122,16 @@ pub(crate) struct HandedOut {
     last: bool,
     failed: bool,
     since: Timestamp,
+}
+
+/// What became of a firing.
+enum Taken {
+    /// The node works on it.
+    Fires(Box<Firing>),
+    /// It was cancelled, or has failed and is on its way to whoever waits for it.
+    PassedOn,
+    /// It has failed, and nobody is there to be told.
+    NobodyListens,
 }
 
 impl NodeContext {
@@ -212,29 +225,67 @@ impl NodeContext {
                 self.rest = None;
             }
             let firing = self.inputs.next().await?;
-            if self.is_cancelled(firing.packet.epoch) {
-                continue;
+            match self.take(firing).await {
+                Taken::Fires(firing) => return Some(*firing),
+                Taken::PassedOn => {}
+                Taken::NobodyListens => return None,
             }
-            let request = firing.packet.request();
-            let failure = firing.failure().cloned();
-            self.in_flight.insert(request);
-            let last = firing.packet.last || failure.is_some();
-            let since = self.clock.now();
-            let origin = self.requests.origin(request.id).unwrap_or_default();
-            self.handed_out = Some(HandedOut { request, origin, last, failed: failure.is_some(), since });
-            self.working_since.get_or_insert(since);
-            if let Some(entry) = &self.entry {
-                entry.set_busy(true);
+        }
+    }
+
+    /// What to work on beside what the node works on already ([`NodeContext::keep`]): `None` when nothing has come.
+    /// Otherwise as [`NodeContext::next`], and as cheap as a look.
+    pub(crate) async fn next_if_there(&mut self) -> Option<Firing> {
+        loop {
+            self.dealt_with();
+            let firing = self.inputs.next().now_or_never()??;
+            match self.take(firing).await {
+                Taken::Fires(firing) => return Some(*firing),
+                Taken::PassedOn => {}
+                Taken::NobodyListens => return None,
             }
-            match failure {
-                Some(error) if !self.outputs.is_empty() => {
-                    if self.outputs.send_everywhere(Packet::failed(request, error)).await.is_err() {
-                        return None;
-                    }
+        }
+    }
+
+    /// The node works on what it was handed last beside what it asks for next: that is dealt with when what this gives is
+    /// given to [`NodeContext::end`], and not before. `None` where nothing is handed out.
+    pub(crate) fn keep(&mut self) -> Option<HandedOut> {
+        let kept = self.handed_out.take()?;
+        self.kept += 1;
+        Some(kept)
+    }
+
+    /// What was kept is dealt with.
+    pub(crate) fn end(&mut self, kept: HandedOut) {
+        self.kept -= 1;
+        self.deal_with(kept);
+    }
+
+    /// Takes a firing in: one that has failed goes on to whoever is downstream, unless this is where requests end.
+    async fn take(&mut self, firing: Firing) -> Taken {
+        if self.is_cancelled(firing.packet.epoch) {
+            return Taken::PassedOn;
+        }
+        let request = firing.packet.request();
+        let failure = firing.failure().cloned();
+        self.in_flight.insert(request);
+        let last = firing.packet.last || failure.is_some();
+        let since = self.clock.now();
+        let origin = self.requests.origin(request.id).unwrap_or_default();
+        self.handed_out = Some(HandedOut { request, origin, last, failed: failure.is_some(), since });
+        self.working_since.get_or_insert(since);
+        if let Some(entry) = &self.entry {
+            entry.set_busy(true);
+        }
+        match failure {
+            Some(error) if !self.outputs.is_empty() => {
+                match self.outputs.send_everywhere(Packet::failed(request, error)).await {
+                    Ok(()) => Taken::PassedOn,
+                    Err(_) => Taken::NobodyListens,
                 }
-                Some(error) => return Some(failed_firing(firing, error)),
-                None => return Some(firing),
             }
+            Some(error) => Taken::Fires(Box::new(failed_firing(firing, error))),
+            None => Taken::Fires(Box::new(firing)),
         }
     }
 
@@ -245,7 +296,8 @@ impl NodeContext {
     pub async fn send(&self, port: &str, packet: Packet) -> Result<(), NodeError> {
         let (begun, request) = (self.clock.now(), packet.request);
         // What nobody listens to brings nothing.
-        if self.handed_out.is_none() && self.outputs.is_connected(port) {
+        let is_sensor = self.handed_out.is_none() && self.kept == 0;
+        if is_sensor && self.outputs.is_connected(port) {
             self.requests.arrived(&self.name, &packet);
         }
         let in_slots = matches!(packet.payload, Payload::Embeddings(_));
@@ -258,7 +310,7 @@ impl NodeContext {
             self.pools.trace(port, self.clock.now());
         }
         // In the trace an arrow starts at a slice; a sensor works on no firing that would make one.
-        if self.handed_out.is_none() {
+        if is_sensor {
             crate::trace::node_span(&self.name, &self.plan.kind, Some(request), begun, self.clock.now());
         }
         Ok(())
@@ -374,10 +426,20 @@ impl NodeContext {
     }
 
     fn dealt_with(&mut self) {
-        if let Some(entry) = &self.entry {
-            entry.set_busy(false);
+        match self.handed_out.take() {
+            Some(done) => self.deal_with(done),
+            None => self.say_whether_busy(),
         }
-        let Some(done) = self.handed_out.take() else { return };
+    }
+
+    fn say_whether_busy(&self) {
+        if let Some(entry) = &self.entry {
+            entry.set_busy(self.kept > 0);
+        }
+    }
+
+    fn deal_with(&mut self, done: HandedOut) {
+        self.say_whether_busy();
         if let Some(entry) = &self.entry {
             entry.fired();
         }
@@ -386,8 +448,10 @@ impl NodeContext {
             return;
         }
         self.in_flight.remove(done.request.id);
-        let (begun, worked) = (self.working_since.take(), self.jobs.take_worked());
-        self.rest = begun.filter(|_| done.origin == Origin::Stream).map(|begun| Rest { begun, worked });
+        if self.kept == 0 {
+            let (begun, worked) = (self.working_since.take(), self.jobs.take_worked());
+            self.rest = begun.filter(|_| done.origin == Origin::Stream).map(|begun| Rest { begun, worked });
+        }
         if self.ends_requests {
             let end = if done.failed { RequestEnd::Failed } else { RequestEnd::Answered };
             self.requests.settle(done.request.id, end);

@@ -134,6 +134,7 @@ impl NodeActor {
             in_flight,
             handed_out: None,
             working_since: None,
+            kept: 0,
             rest: None,
         }
     }

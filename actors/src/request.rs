@@ -251,6 +251,11 @@ impl Requests {
         self.shared.ledger.lock().open.get(&id).map(|open| open.origin)
     }
 
+    /// Whether a request has not ended.
+    pub fn is_open(&self, id: RequestId) -> bool {
+        self.shared.ledger.lock().open.contains_key(&id)
+    }
+
     /// The requests that have not ended, and every change of them.
     pub(crate) fn watch(&self) -> watch::Receiver<OpenRequests> {
         self.shared.open.subscribe()

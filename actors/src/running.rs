@@ -247,11 +247,15 @@ fn first_output((request, after): (RequestId, Duration)) -> FirstOutput {
     FirstOutput { request: request.0, after_ms: after.as_secs_f64() * 1e3 }
 }
 
-/// What the longest of a language node's answers has written of its KV cache.
+/// What the longest of a language node's answers have written of its KV caches, of which it has as many as it gives answers
+/// at once.
 fn kv_cache_bytes(plan: &PlannedNode, stats: &NodeStats) -> u64 {
     let position = plan.models.get("model").map_or(0, |facts| facts.kv_bytes_per_token);
-    let longest = stats.answers.iter().map(|answer| answer.prompt_tokens + answer.generated_tokens).max();
-    position * longest.unwrap_or(0)
+    let caches = plan.integer("parallel").ok().and_then(|caches| usize::try_from(caches).ok()).unwrap_or(1);
+    let mut lengths: Vec<u64> =
+        stats.answers.iter().map(|answer| answer.prompt_tokens + answer.generated_tokens).collect();
+    lengths.sort_unstable_by(|one, other| other.cmp(one));
+    position * lengths.iter().take(caches).sum::<u64>()
 }
 
 fn accelerator_report(stats: AcceleratorStats) -> AcceleratorReport {

@@ -60,6 +60,8 @@ codes! {
     WrongType = "wrong-type",
     /// A value out of its bounds.
     OutOfBounds = "out-of-bounds",
+    /// A value that does not go with that of another field.
+    Contradiction = "contradiction",
     /// A duration that cannot be read.
     BadDuration = "bad-duration",
     /// An amount of memory that cannot be read.

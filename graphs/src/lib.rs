@@ -62,7 +62,7 @@ mod values;
 pub use check::{check, outline};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};
 pub use field::{FieldSpec, FieldType, FieldValue, Presence};
-pub use node::{MemoryNeed, NodeSpec, Role};
+pub use node::{Demand, MemoryNeed, NodeSpec, Role};
 pub use overrides::Overrides;
 pub use placement::{Placement, PowerPolicy, RestartPolicy};
 pub use plan::{Endpoint, FieldError, MemoryEstimate, MemoryShare, Plan, PlannedEdge, PlannedNode};

@@ -40,7 +40,24 @@ pub enum MemoryNeed {
         field: String,
         /// The field that holds the context length in tokens, if the node keeps a KV cache.
         context: Option<String>,
+        /// The field that holds how many such caches it keeps, if they may be several.
+        sequences: Option<String>,
     },
+}
+
+/// A field whose large values go only with one value of another field.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Demand {
+    /// The field, of type [`crate::FieldType::Integer`].
+    pub field: String,
+    /// Up to this value it demands nothing.
+    pub above: i64,
+    /// The other field, of type [`crate::FieldType::Bool`].
+    pub other: String,
+    /// What that must be then.
+    pub value: bool,
+    /// Why, one sentence.
+    pub reason: String,
 }
 
 /// A node kind. Whoever implements a node makes one of these and registers it beside the constructor.
@@ -59,6 +76,9 @@ pub struct NodeSpec {
     pub outputs: Vec<PortSpec>,
     /// Fields in order.
     pub fields: Vec<FieldSpec>,
+    /// Fields that do not go with all values of others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub demands: Vec<Demand>,
     /// Kinds of accelerator that can run it; empty: it needs none.
     #[serde(serialize_with = "serialize_kinds")]
     pub runs_on: Vec<AcceleratorKind>,
@@ -88,6 +108,7 @@ impl NodeSpec {
             inputs: Vec::new(),
             outputs: Vec::new(),
             fields: Vec::new(),
+            demands: Vec::new(),
             runs_on: Vec::new(),
             phases: Vec::new(),
             memory: MemoryNeed::Fixed(0),
@@ -128,6 +149,12 @@ impl NodeSpec {
     /// Adds a field.
     pub fn field(mut self, field: FieldSpec) -> Self {
         self.fields.push(field);
+        self
+    }
+
+    /// Says that a field does not go with all values of another.
+    pub fn demand(mut self, demand: Demand) -> Self {
+        self.demands.push(demand);
         self
     }
 

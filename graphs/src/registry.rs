@@ -2,7 +2,7 @@
 use indexmap::{IndexMap, IndexSet};
 use thiserror::Error;
 
-use crate::{FieldType, MemoryNeed, NodeSpec, PortType, Presence, Width, names};
+use crate::{Demand, FieldType, MemoryNeed, NodeSpec, PortType, Presence, Width, names};
 
 /// A node specification that contradicts itself or another one.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -149,11 +149,15 @@ fn check_references(spec: &NodeSpec) -> Result<(), SpecError> {
     if let Some(field) = &spec.cache {
         refer(field, "memory", |ty| matches!(ty, FieldType::Bytes { .. }))?;
     }
-    if let MemoryNeed::Model { field, context } = &spec.memory {
+    if let MemoryNeed::Model { field, context, sequences } = &spec.memory {
         refer(field, "model", |ty| matches!(ty, FieldType::Model))?;
-        if let Some(context) = context {
-            refer(context, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
+        for count in context.iter().chain(sequences) {
+            refer(count, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
         }
+    }
+    for Demand { field, other, .. } in &spec.demands {
+        refer(field, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
+        refer(other, "bool", |ty| matches!(ty, FieldType::Bool))?;
     }
     Ok(())
 }

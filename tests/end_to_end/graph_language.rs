@@ -4,9 +4,10 @@ use std::{fs, path::Path, time::Duration};
 use nanomind::{
     actors::NodeLibrary,
     graphs::{
-        self, ElementType, FieldSpec, FieldType, Firing, LoadError, Loader, Machine, MemoryNeed, ModelCatalogue,
-        ModelFacts, ModelProblem, ModelWidth, NodeSpec, Overrides, Placement, Plan, PortSpec, PortType, PowerPolicy,
-        Queue, QueuePolicy, Registry, Report, RestartPolicy, Source, SpecError, Surroundings, Width, check,
+        self, Demand, ElementType, FieldSpec, FieldType, Firing, LoadError, Loader, Machine, MemoryNeed,
+        ModelCatalogue, ModelFacts, ModelProblem, ModelWidth, NodeSpec, Overrides, Placement, Plan, PortSpec, PortType,
+        PowerPolicy, Queue, QueuePolicy, Registry, Report, RestartPolicy, Source, SpecError, Surroundings, Width,
+        check,
         picture::{self, Outline},
         reference,
     },
@@ -52,13 +53,13 @@ fn registry() -> Result<Registry, SpecError> {
             .field(FieldSpec::model("model", "The vision model."))
             .runs_on(&[Cpu, Gpu, Npu])
             .phases(&[Phase::Encode])
-            .memory(MemoryNeed::Model { field: "model".into(), context: None }),
+            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None }),
         NodeSpec::brick("Projector", "Turns patches into rows for the language model.")
             .input(PortSpec::new("patches", rows(ModelWidth::Encoder), "One row a patch."))
             .output(PortSpec::new("tokens", rows(ModelWidth::Projection), "One row a token."))
             .field(FieldSpec::model("model", "The projector."))
             .runs_on(&[Cpu, Gpu])
-            .memory(MemoryNeed::Model { field: "model".into(), context: None }),
+            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None }),
         NodeSpec::brick("Llm", "Answers.")
             .input(text("prompt"))
             .input(PortSpec::new("image", rows(ModelWidth::Embedding), "Rows of a picture.").latched().optional())
@@ -80,7 +81,8 @@ fn registry() -> Result<Registry, SpecError> {
             .field(FieldSpec::list("stop", FieldType::Text, "Texts that end the answer.").optional())
             .runs_on(&[Cpu, Gpu])
             .phases(&[Phase::Prefill, Phase::Decode])
-            .memory(MemoryNeed::Model { field: "model".into(), context: Some("context".into()) }),
+            .memory(MemoryNeed::Model { field: "model".into(), context: Some("context".into()), sequences: None }),
+        panel(),
         NodeSpec::brick("Whisper", "Writes down what is said.")
             .input(sound("audio"))
             .output(text("text"))
@@ -204,6 +206,30 @@ fn overrides_in(text: &str) -> Overrides {
         }
     }
     overrides
+}
+
+/// A kind that answers several requests at once, each with a KV cache of its own, if they see no history.
+fn panel() -> NodeSpec {
+    NodeSpec::brick("Panel", "Answers several at once.")
+        .input(PortSpec::new("question", PortType::Text, "Text."))
+        .output(PortSpec::new("answer", PortType::Text, "Text."))
+        .field(FieldSpec::model("model", "The language model."))
+        .field(FieldSpec::integer("tokens", 64..=131_072, "Tokens of each.").unit("tokens").default(2048))
+        .field(FieldSpec::integer("voices", 1..=64, "Answers at once.").default(1))
+        .field(FieldSpec::bool("history", "Whether they see the turns before.").default(true))
+        .demand(Demand {
+            field: "voices".into(),
+            above: 1,
+            other: "history".into(),
+            value: false,
+            reason: "answers that are given at once have no turns before them: set history: false".into(),
+        })
+        .runs_on(&[Cpu])
+        .memory(MemoryNeed::Model {
+            field: "model".into(),
+            context: Some("tokens".into()),
+            sequences: Some("voices".into()),
+        })
 }
 
 fn broken_graphs() -> Vec<(String, String)> {

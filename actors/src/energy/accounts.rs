@@ -11,11 +11,12 @@ use crate::request::RequestId;
 pub(crate) const REQUESTS_KEPT: usize = 512;
 
 /// A job as the accounts see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Charge {
     pub(crate) phase: Phase,
     pub(crate) tokens: u32,
-    pub(crate) request: Option<RequestId>,
+    /// The requests that it worked for, all alike.
+    pub(crate) requests: Vec<RequestId>,
 }
 
 /// The accounts of a run. Whatever is asked of them sums to what the nodes were given.
@@ -95,13 +96,22 @@ pub(super) struct EdgeAccount {
 impl Accounts {
     /// A job of `node` was charged.
     pub(super) fn charge(&mut self, node: &Arc<str>, charge: Charge, claim: Option<FemtoJoules>) {
-        let purpose = Purpose { node: Arc::clone(node), phase: charge.phase, request: charge.request };
-        let pending = self.pending.entry(purpose).or_default();
-        pending.jobs += 1;
-        pending.tokens += u64::from(charge.tokens);
-        match claim {
-            Some(claim) => pending.claim += claim,
-            None => pending.unpriced = true,
+        let parts = charge.requests.len().max(1);
+        let mut claims = claim.map(|claim| claim.split(parts));
+        let mut tokens = u64::from(charge.tokens);
+        for part in 0..parts {
+            let request = charge.requests.get(part).copied();
+            let pending =
+                self.pending.entry(Purpose { node: Arc::clone(node), phase: charge.phase, request }).or_default();
+            // Tokens go by equal shares, too; the job is counted once.
+            let share = tokens / (parts - part) as u64;
+            tokens -= share;
+            pending.jobs += u64::from(part == 0);
+            pending.tokens += share;
+            match claims.as_mut().and_then(Iterator::next) {
+                Some(claim) => pending.claim += claim,
+                None => pending.unpriced = true,
+            }
         }
     }
 

@@ -161,6 +161,12 @@ pub struct AnswerReport {
     pub cached_tokens: u64,
     /// Tokens generated.
     pub generated_tokens: u64,
+    /// Tokens that were guessed ahead.
+    #[serde(default)]
+    pub guessed_tokens: u64,
+    /// Of these, tokens that were generated then.
+    #[serde(default)]
+    pub right_guesses: u64,
     /// From taking the prompt to the first token, in milliseconds.
     pub first_token_ms: f64,
     /// Time of prefill, waiting included, in milliseconds.

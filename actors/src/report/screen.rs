@@ -87,6 +87,10 @@ fn write_answers(f: &mut fmt::Formatter<'_>, report: &RunReport, node: &NodeRepo
     }
     let (generated, decode_ms) = (sum(|answer| answer.generated_tokens), answers.iter().map(|one| one.decode_ms).sum());
     write!(f, "        {generated} tokens generated{}", rate(generated, decode_ms))?;
+    let (guessed, right) = (sum(|answer| answer.guessed_tokens), sum(|answer| answer.right_guesses));
+    if guessed > 0 {
+        write!(f, ", {right} of {guessed} guesses right")?;
+    }
     match answers.as_slice() {
         [one] => writeln!(f, " ({})", one.finish)?,
         _ => writeln!(f)?,

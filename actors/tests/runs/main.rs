@@ -15,3 +15,4 @@ mod sight_reuse;
 mod simulating;
 mod squares;
 mod stage;
+mod together;

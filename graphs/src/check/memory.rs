@@ -20,7 +20,7 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
     for node in nodes {
         match node.spec.map(|spec| &spec.memory) {
             Some(MemoryNeed::Fixed(bytes)) => add(node.name.clone(), "its work".to_owned(), *bytes, node.kind.span),
-            Some(MemoryNeed::Model { field, context }) => {
+            Some(MemoryNeed::Model { field, context, sequences }) => {
                 let Some(facts) = node.models.get(field) else { continue };
                 // Nodes with one model share its weights.
                 if !loaded.contains(&facts.reference.as_str()) {
@@ -32,8 +32,12 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
                 let context = context.as_ref().and_then(|context| node.values.get(context));
                 if let Some((FieldValue::Integer(tokens), span)) = context.map(|value| (&value.value, value.span)) {
                     let tokens = u64::try_from(*tokens).unwrap_or(0);
-                    let bytes = tokens.saturating_mul(facts.kv_bytes_per_token);
-                    let what = format!("KV cache of {tokens} tokens");
+                    let caches = sequences.as_ref().and_then(|field| integer(node, field)).unwrap_or(1);
+                    let bytes = tokens.saturating_mul(facts.kv_bytes_per_token).saturating_mul(caches);
+                    let what = match caches {
+                        1 => format!("KV cache of {tokens} tokens"),
+                        _ => format!("{caches} KV caches of {tokens} tokens"),
+                    };
                     add(node.name.clone(), what, bytes, span.unwrap_or(node.kind.span));
                 }
             }

@@ -111,7 +111,9 @@ fn missing_widths(node: &Node<'_>, findings: &mut Findings) {
 }
 
 fn long_context(node: &Node<'_>, findings: &mut Findings) {
-    let Some(MemoryNeed::Model { field, context: Some(context) }) = node.spec.map(|spec| &spec.memory) else { return };
+    let Some(MemoryNeed::Model { field, context: Some(context), .. }) = node.spec.map(|spec| &spec.memory) else {
+        return;
+    };
     let (Some(facts), Some(value)) = (node.models.get(field), node.values.get(context)) else { return };
     if let (FieldValue::Integer(tokens), Some(trained), Some(span)) = (&value.value, facts.context_length, value.span)
         && u64::try_from(*tokens).is_ok_and(|tokens| tokens > trained)

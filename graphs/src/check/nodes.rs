@@ -2,7 +2,7 @@
 use indexmap::IndexMap;
 
 use crate::{
-    Code, Diagnostic, FieldSpec, FieldValue, ModelFacts, NodeSpec, PortSpec, Presence, Registry, Span,
+    Code, Demand, Diagnostic, FieldSpec, FieldValue, ModelFacts, NodeSpec, PortSpec, Presence, Registry, Span,
     document::NodeDecl,
     findings::Findings,
     suggest,
@@ -137,6 +137,7 @@ fn fields(node: &mut Node<'_>, spec: &NodeSpec, decl: &NodeDecl, findings: &mut 
             _ => {}
         }
     }
+    spec.demands.iter().filter_map(|demand| contradiction(node, demand)).for_each(|found| findings.push(found));
     // In the order of the specification, whatever the order of the graph.
     let order = |name: &String| spec.fields.iter().position(|field| field.name == *name);
     node.values.sort_by(|a, _, b, _| order(a).cmp(&order(b)));
@@ -165,6 +166,24 @@ fn unknown_field(node: &str, spec: &NodeSpec, owner: &str, name: &Word) -> Diagn
         Some(help) => diagnostic.help(help),
         None => diagnostic.help(format!("{} takes no fields", spec.kind)),
     }
+}
+
+/// What is wrong where a field is so large that another one should have another value.
+fn contradiction(node: &Node<'_>, demand: &Demand) -> Option<Diagnostic> {
+    let Demand { field, above, other, value, reason } = demand;
+    let (large, contrary) = (node.values.get(field)?, node.values.get(other)?);
+    let (FieldValue::Integer(number), FieldValue::Bool(found)) = (&large.value, &contrary.value) else { return None };
+    if number <= above || found == value {
+        return None;
+    }
+    let message = format!("`{field}: {number}` of {} needs `{other}: {value}`", node.title());
+    let diagnostic = Diagnostic::error(Code::Contradiction, message)
+        .label(large.span.unwrap_or(node.kind.span), format!("more than {above}"));
+    let diagnostic = match contrary.span {
+        Some(span) => diagnostic.label(span, format!("expected {value}")),
+        None => diagnostic,
+    };
+    Some(diagnostic.help(reason.clone()))
 }
 
 fn missing_field(field: &FieldSpec, owner: &str, kind: &Word) -> Diagnostic {

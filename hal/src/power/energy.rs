@@ -161,6 +161,12 @@ impl FemtoJoules {
         FemtoJoules(u128::from(amount.0) * FemtoJoules::IN_A_MICROJOULE)
     }
 
+    /// So many equal parts, the first of which bear what cannot be divided: they sum to the whole.
+    pub fn split(self, parts: usize) -> impl Iterator<Item = FemtoJoules> {
+        let parts = parts as u128;
+        (0..parts).map(move |part| FemtoJoules(self.0 / parts + u128::from(part < self.0 % parts)))
+    }
+
     /// Whole microjoules; what is less is left out.
     pub fn whole(self) -> MicroJoules {
         MicroJoules(u64::try_from(self.0 / FemtoJoules::IN_A_MICROJOULE).unwrap_or(u64::MAX))

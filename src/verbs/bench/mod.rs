@@ -26,6 +26,7 @@ mod cost;
 mod governor;
 mod perplexity;
 mod pipeline;
+mod speculation;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -45,6 +46,10 @@ pub struct Args {
     /// Tokens to generate; 0 leaves decode out
     #[arg(short = 'n', long, value_delimiter = ',', default_value = "128", value_name = "TOKENS")]
     n_gen: Vec<usize>,
+
+    /// Sequences that generate at once, in steps of all of them
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    sequences: Vec<NonZeroUsize>,
 
     /// Threads [default: one for each core]
     #[arg(short, long, value_delimiter = ',')]
@@ -73,6 +78,8 @@ enum Topic {
     Pipeline(pipeline::Args),
     /// Measure how good predictions of run times are: real runs of every brick on every accelerator
     Cost(cost::Args),
+    /// Measure what guesses by prompt lookup are worth: one text, with and without them
+    Speculation(speculation::Args),
     /// Measure what the governor's decisions take: the largest exact placement, and a look that changes nothing
     Governor(governor::Args),
     /// Measure the perplexity of a model on a text, over the tokens that llama-perplexity scores
@@ -84,7 +91,7 @@ impl Args {
     pub fn trace_path(&self) -> Option<&Path> {
         match &self.topic {
             Some(Topic::Pipeline(args)) => args.trace_path(),
-            Some(Topic::Cost(_) | Topic::Governor(_) | Topic::Perplexity(_)) | None => None,
+            Some(Topic::Cost(_) | Topic::Governor(_) | Topic::Perplexity(_) | Topic::Speculation(_)) | None => None,
         }
     }
 }
@@ -99,6 +106,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
         Some(Topic::Cost(args)) => return cost::run(&args, globals),
         Some(Topic::Governor(args)) => return governor::run(&args),
         Some(Topic::Perplexity(args)) => return perplexity::run(&args, globals),
+        Some(Topic::Speculation(args)) => return speculation::run(&args, globals),
         None => {}
     }
     let workloads = workloads(&args);
@@ -136,7 +144,12 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
 /// Prefills, then decodes, in the order that was asked for.
 fn workloads(args: &Args) -> Vec<Workload> {
     let prefill = args.n_prompt.iter().map(|tokens| Workload::Prefill(*tokens));
-    let decode = args.n_gen.iter().map(|tokens| Workload::Decode(*tokens));
+    let decode = args.n_gen.iter().flat_map(|&tokens| {
+        args.sequences.iter().map(move |sequences| match sequences.get() {
+            1 => Workload::Decode(tokens),
+            sequences => Workload::DecodeBatch { tokens, sequences },
+        })
+    });
     prefill.chain(decode).filter(|workload| workload.tokens() > 0).collect()
 }
 

@@ -9,7 +9,7 @@ fn claim(microjoules: u64) -> Option<FemtoJoules> {
 }
 
 fn charge(phase: Phase, request: impl Into<Option<u64>>) -> Charge {
-    Charge { phase, tokens: 1, request: request.into().map(RequestId) }
+    Charge { phase, tokens: 1, requests: request.into().map(RequestId).into_iter().collect() }
 }
 
 fn sum(amounts: impl Iterator<Item = MicroJoules>) -> u64 {
@@ -29,6 +29,19 @@ fn what_a_node_was_given_is_cut_by_claims_into_phases_and_requests() {
     assert_eq!(phases, [(Phase::Load, 250), (Phase::Prefill, 100), (Phase::Decode, 150)]);
     let requests: Vec<_> = accounts.requests().map(|(id, energy)| (id.0, energy.get())).collect();
     assert_eq!((requests, accounts.no_request().get()), (vec![(1, 150), (2, 100)], 250));
+}
+
+#[test]
+fn what_a_job_took_for_several_requests_is_cut_into_equal_shares_and_it_is_one_job() {
+    let (mut accounts, mind): (_, Arc<str>) = (Accounts::default(), "mind".into());
+    let requests = [4, 7, 9].map(RequestId).to_vec();
+    accounts.charge(&mind, Charge { phase: Phase::Decode, tokens: 5, requests }, claim(300));
+    accounts.charge(&mind, charge(Phase::Decode, 9), claim(50));
+    accounts.settle(&[(mind.clone(), MicroJoules::new(350))]);
+    let requests: Vec<_> = accounts.requests().map(|(id, energy)| (id.0, energy.get())).collect();
+    assert_eq!(requests, [(4, 100), (7, 100), (9, 150)]);
+    let decode = accounts.phases()[&(mind, Phase::Decode)];
+    assert_eq!((decode.jobs, decode.tokens, decode.energy.get()), (2, 6, 350));
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(super) struct LlmFields {
     /// `None`: to be chosen.
     seed: Option<u64>,
     history: bool,
+    parallel: usize,
     /// The most positions that the model has.
     trained_context: Option<usize>,
 }
@@ -55,6 +56,7 @@ impl LlmFields {
             sampling,
             max_tokens: count("max_tokens")?,
             stop: plan.texts("stop")?.into_iter().map(str::to_owned).collect(),
+            speculate: count("speculate")?,
             ..GenerationOptions::default()
         };
         Ok(LlmFields {
@@ -62,6 +64,7 @@ impl LlmFields {
             generation,
             seed: u64::try_from(plan.integer("seed")?).ok(),
             history: plan.bool("history")?,
+            parallel: count("parallel")?,
             trained_context: plan.model("model")?.context_length.and_then(|most| usize::try_from(most).ok()),
         })
     }
@@ -69,6 +72,11 @@ impl LlmFields {
     /// Pictures that the node may hold on to.
     pub(super) fn pictures(&self) -> usize {
         self.conversation.pictures
+    }
+
+    /// Requests that are answered at once.
+    pub(super) fn parallel(&self) -> usize {
+        self.parallel
     }
 
     /// Chooses a seed where the graph sets none, and says so, for a run that shall be repeated.

@@ -17,8 +17,11 @@ pub(super) enum AskError {
     NoTemplate(String),
 }
 
-/// A stage of an `Llm`: with the weights goes the reader, and with it the cache of keys and values.
-pub(super) type MindStage = Stage<LoadedModel, Reader>;
+/// A reader for each seat; none where nobody has read there since the weights were loaded, and while a job has it.
+pub(super) type Readers = Vec<Option<Reader>>;
+
+/// A stage of an `Llm`: with the weights go the readers, and with them the caches of keys and values.
+pub(super) type MindStage = Stage<LoadedModel, Readers>;
 
 /// Goes into a job whole and comes back with its result.
 ///
@@ -56,12 +59,25 @@ impl Mind {
     }
 }
 
-/// The reader that has been at work since the weights were loaded, or else a fresh one.
-pub(super) fn reader(stage: &MindStage) -> Result<Reader, AskError> {
-    if let Some(reader) = stage.take() {
+/// The reader that has been at work on a seat since the weights were loaded, or else a fresh one.
+pub(super) fn reader(stage: &MindStage, seat: usize) -> Result<Reader, AskError> {
+    let mut readers = stage.take().unwrap_or_default();
+    let held = readers.get_mut(seat).and_then(Option::take);
+    stage.put(readers);
+    if let Some(reader) = held {
         return Ok(reader);
     }
     let LoadedModel { model, tokenizer, template } = &**stage.weights();
     let template = template.as_ref().map_err(|reason| AskError::NoTemplate(reason.to_string()))?;
     Ok(Reader::new(model.clone(), tokenizer.clone(), template.clone()))
+}
+
+/// Keeps the reader of a seat for as long as the weights are in memory.
+pub(super) fn put_back(stage: &MindStage, seat: usize, reader: Reader) {
+    let mut readers = stage.take().unwrap_or_default();
+    if readers.len() <= seat {
+        readers.resize_with(seat + 1, || None);
+    }
+    readers[seat] = Some(reader);
+    stage.put(readers);
 }

@@ -2,13 +2,14 @@
 
 mod answer;
 mod asks;
+mod desk;
 mod fields;
 mod mind;
 
 use std::path::PathBuf;
 
 use futures_util::future::LocalBoxFuture;
-use nanomind_graphs::{FieldSpec, FieldType, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
+use nanomind_graphs::{Demand, FieldSpec, FieldType, MemoryNeed, NodeSpec, PlannedNode, PortSpec, PortType};
 use nanomind_hal::{AcceleratorKind, Phase};
 
 use crate::error::NodeError;
@@ -16,19 +17,20 @@ use crate::node::{Node, NodeContext};
 use crate::packet::Packet;
 use crate::request::{Request, RequestEnd};
 use crate::residence::Residence;
-use crate::weights::WeightSource;
-use answer::Answer;
-pub(crate) use answer::CHUNKS;
+use crate::weights::{LoadedModel, WeightSource};
 pub(crate) use asks::{Ask, Asked, Asks};
+pub(crate) use desk::CHUNKS;
+use desk::{Desk, dealt_with};
 use fields::LlmFields;
-use mind::Mind;
+use mind::Readers;
 
 pub(super) fn spec() -> NodeSpec {
     let ports = NodeSpec::brick(
         "Llm",
         "Answers each prompt with a language model, token by token; remembers the turns before. A question may be about \
          pictures; with `prompt` latched and `embeddings` as the trigger, the last question is asked about each picture of \
-         a stream, which makes a request of its own.",
+         a stream, which makes a request of its own. With `parallel` it answers several requests at once, each as it would \
+         alone.",
     )
     .input(PortSpec::new("prompt", PortType::Text, "The question; it may come in pieces."))
     .input(
@@ -48,7 +50,11 @@ pub(super) fn spec() -> NodeSpec {
     with_fields(ports)
         .runs_on(&[AcceleratorKind::Cpu])
         .phases(&[Phase::Prefill, Phase::Decode])
-        .memory(MemoryNeed::Model { field: "model".to_owned(), context: Some("context".to_owned()) })
+        .memory(MemoryNeed::Model {
+            field: "model".to_owned(),
+            context: Some("context".to_owned()),
+            sequences: Some("parallel".to_owned()),
+        })
         .example(
             r#"nodes: {
     "question": Prompt(text: "What is the capital of France?"),
@@ -104,6 +110,33 @@ fn with_fields(spec: NodeSpec) -> NodeSpec {
             )
             .default(2),
         )
+        .field(
+            FieldSpec::integer(
+                "parallel",
+                1..=64,
+                "Requests that are answered at once: a step of all of them reads the weights once. Each has a KV cache of \
+                 `context` tokens.",
+            )
+            .unit("requests")
+            .default(1),
+        )
+        .field(
+            FieldSpec::integer(
+                "speculate",
+                0..=64,
+                "Tokens that a step may guess, from what followed the last ones before, and check: answers that quote or \
+                 repeat come sooner, to the same tokens. 0: none.",
+            )
+            .unit("tokens")
+            .default(0),
+        )
+        .demand(Demand {
+            field: "parallel".to_owned(),
+            above: 1,
+            other: "history".to_owned(),
+            value: false,
+            reason: "requests that are answered at once have no turns before them: set history: false".to_owned(),
+        })
 }
 
 /// The node.
@@ -121,37 +154,53 @@ impl Llm {
 impl Node for Llm {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let residence = Residence::new(WeightSource::language(&self.file));
+            let residence: Residence<LoadedModel, Readers> = Residence::new(WeightSource::language(&self.file));
             residence.prepare(&context).await?;
-            let most = self.fields.pictures();
-            let mut asks = Asks::new(most);
-            // Out of sight while a job has it.
-            let mut mind = Some(Mind::new(self.fields.resolve(context.clock())));
-            while let Some(firing) = context.next().await {
-                let (asked, request) = (asks.take(&firing), firing.packet.request());
-                drop(firing);
-                match asked {
-                    Asked::InPieces => {}
-                    Asked::Nothing => pass_over(&context, request),
-                    Asked::TooMany => {
-                        context.refuse(request, too_many(most)).await?;
-                    }
-                    Asked::Whole(ask) => {
-                        let latched = ask.latched;
-                        let answer = Answer::new(&context, ask.request);
-                        if let Some(stage) = residence.enter_for(&context, ask.request).await? {
-                            answer.give(&mut mind, &stage, *ask).await?;
-                        }
-                        if let Some(latched) = latched {
-                            // Whoever asked has an answer, and the next one with each further picture.
-                            context.requests().settle(latched, RequestEnd::Answered);
-                        }
+            let mut asks = Asks::new(self.fields.pictures());
+            let mut desk = Desk::new(&self.fields.resolve(context.clock()), self.fields.parallel());
+            loop {
+                while desk.has_room(&context) {
+                    let next = match desk.is_idle() {
+                        true => context.next().await,
+                        false => context.next_if_there().await,
+                    };
+                    let Some(firing) = next else { break };
+                    let (asked, request) = (asks.take(&firing), firing.packet.request());
+                    drop(firing);
+                    match asked {
+                        Asked::InPieces => {}
+                        Asked::Nothing => pass_over(&context, request),
+                        Asked::TooMany => context.refuse(request, too_many(self.fields.pictures())).await?,
+                        Asked::Whole(ask) => seat(&mut context, &residence, &mut desk, *ask).await?,
                     }
                 }
+                if desk.is_idle() {
+                    return Ok(());
+                }
+                desk.step(&mut context).await?;
             }
-            Ok(())
         })
     }
+}
+
+/// Has `ask` join those that are answered, unless it is cancelled before.
+async fn seat(
+    context: &mut NodeContext,
+    residence: &Residence<LoadedModel, Readers>,
+    desk: &mut Desk,
+    ask: Ask,
+) -> Result<(), NodeError> {
+    let kept = context.keep();
+    if !desk.has_stage() {
+        match residence.enter_for(context, ask.request).await? {
+            Some(stage) => desk.begin(stage),
+            None => {
+                dealt_with(context, kept, ask.latched);
+                return Ok(());
+            }
+        }
+    }
+    desk.join(context, ask, kept).await
 }
 
 /// A picture that came before any question is out of date when the first one comes: it is dropped, and counted.

@@ -241,6 +241,8 @@ impl<'a> Answer<'a> {
             prompt_tokens: self.placed.total as u64,
             cached_tokens: self.placed.reused as u64,
             generated_tokens: self.said as u64,
+            guessed_tokens: 0,
+            right_guesses: 0,
             first_token_ms: self.first_token.unwrap_or(now).since(self.taken).as_secs_f64() * 1e3,
             prefill_ms: prefill.as_secs_f64() * 1e3,
             decode_ms: decode.as_secs_f64() * 1e3,

@@ -3,14 +3,16 @@
 
 mod perplexity;
 mod record;
+mod speculation;
 
 use nanomind_hal::{Clock, Lane};
 
-use crate::language::{LanguageModel, Logits, Segment, Sequence, SequenceError, StepError};
+use crate::language::{LanguageModel, Logits, Reading, Segment, Sequence, SequenceError, StepError};
 use crate::tokenizer::TokenId;
 
 pub use perplexity::{Passage, Perplexity};
 pub use record::{Record, utc};
+pub use speculation::{Guessing, measure_guessing};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub enum Workload {
     Prefill(usize),
     /// Generating so many tokens one by one.
     Decode(usize),
+    /// Generating so many tokens one by one in each of several sequences, which take their steps together.
+    DecodeBatch {
+        /// Tokens of each sequence.
+        tokens: usize,
+        /// Sequences.
+        sequences: usize,
+    },
 }
 
 impl Workload {
@@ -26,6 +35,15 @@ impl Workload {
     pub fn tokens(self) -> usize {
         match self {
             Workload::Prefill(tokens) | Workload::Decode(tokens) => tokens,
+            Workload::DecodeBatch { tokens, sequences } => tokens * sequences,
+        }
+    }
+
+    /// Sequences that are moved on together.
+    pub fn sequences(self) -> usize {
+        match self {
+            Workload::Prefill(_) | Workload::Decode(_) => 1,
+            Workload::DecodeBatch { sequences, .. } => sequences,
         }
     }
 }
@@ -118,40 +136,48 @@ pub fn measure(
     repetitions: usize,
     done: &mut dyn FnMut(),
 ) -> Result<Measurement, BenchError> {
-    let tokens = random_tokens(workload.tokens(), model.config().vocab);
-    let mut sequence = Sequence::with_chunk(model, tokens.len().max(1), chunk)?;
+    let tokens = random_tokens(workload.tokens() / workload.sequences().max(1), model.config().vocab);
+    let sequence = |_| Sequence::with_chunk(model, tokens.len().max(1), chunk);
+    let mut sequences = (0..workload.sequences()).map(sequence).collect::<Result<Vec<_>, _>>()?;
     let warm_up = match workload {
         Workload::Prefill(_) => &tokens[..],
         // One token touches all weights; the rest would only take time.
-        Workload::Decode(_) => &tokens[..tokens.len().min(1)],
+        Workload::Decode(_) | Workload::DecodeBatch { .. } => &tokens[..tokens.len().min(1)],
     };
-    run(model, lane, &mut sequence, workload, warm_up)?;
+    run(model, lane, &mut sequences, workload, warm_up)?;
     done();
     let mut samples_ns = Vec::with_capacity(repetitions);
     for _ in 0..repetitions {
-        sequence.truncate(0);
+        sequences.iter_mut().for_each(|sequence| sequence.truncate(0));
         let start = clock.now();
-        run(model, lane, &mut sequence, workload, &tokens)?;
+        run(model, lane, &mut sequences, workload, &tokens)?;
         samples_ns.push(u64::try_from(clock.now().since(start).as_nanos()).unwrap_or(u64::MAX));
         done();
     }
-    Ok(Measurement { workload, threads: lane.threads(), chunk: sequence.chunk(), samples_ns })
+    let chunk = sequences.first().map_or(chunk, Sequence::chunk);
+    Ok(Measurement { workload, threads: lane.threads(), chunk, samples_ns })
 }
 
 fn run(
     model: &LanguageModel,
     lane: &Lane,
-    sequence: &mut Sequence,
+    sequences: &mut [Sequence],
     workload: Workload,
     tokens: &[TokenId],
 ) -> Result<(), StepError> {
-    match workload {
-        Workload::Prefill(_) => {
+    match (workload, sequences) {
+        (Workload::Prefill(_), [sequence]) => {
             model.prefill(lane, sequence, &[Segment::Tokens(tokens)], Logits::Last)?;
         }
-        Workload::Decode(_) => {
+        (Workload::Decode(_), [sequence]) => {
             for token in tokens {
                 model.decode(lane, sequence, *token)?;
+            }
+        }
+        (_, sequences) => {
+            for tokens in tokens.chunks(1) {
+                let readings = sequences.iter_mut().map(|sequence| Reading { sequence, tokens });
+                model.decode_batch(lane, &mut readings.collect::<Vec<_>>())?;
             }
         }
     }

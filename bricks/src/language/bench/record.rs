@@ -40,6 +40,8 @@ pub struct Record {
     pub n_prompt: usize,
     /// Tokens generated; 0 when prefill was measured.
     pub n_gen: usize,
+    /// Sequences that are moved on together, each by as many tokens.
+    pub n_parallel: usize,
     /// Positions in the cache before the run.
     pub n_depth: usize,
     /// When the measurement ended, in UTC.
@@ -63,7 +65,7 @@ impl Record {
     pub fn new(model: &LanguageModel, measurement: &Measurement, cpu: &str, date: SystemTime) -> Record {
         let (n_prompt, n_gen) = match measurement.workload {
             Workload::Prefill(tokens) => (tokens, 0),
-            Workload::Decode(tokens) => (0, tokens),
+            Workload::Decode(tokens) | Workload::DecodeBatch { tokens, .. } => (0, tokens),
         };
         let (time, speed) = (measurement.nanoseconds(), measurement.tokens_per_second());
         Record {
@@ -82,6 +84,7 @@ impl Record {
             type_v: "f16",
             n_prompt,
             n_gen,
+            n_parallel: measurement.workload.sequences(),
             n_depth: 0,
             test_time: utc(date),
             avg_ns: time.mean.round() as u64,
@@ -93,9 +96,13 @@ impl Record {
         }
     }
 
-    /// The short name of the workload: `pp512` or `tg128`.
+    /// The short name of the workload: `pp512`, `tg128`, or `4 × tg128` of four sequences.
     pub fn test(&self) -> String {
-        if self.n_gen == 0 { format!("pp{}", self.n_prompt) } else { format!("tg{}", self.n_gen) }
+        match (self.n_gen, self.n_parallel) {
+            (0, _) => format!("pp{}", self.n_prompt),
+            (tokens, 0 | 1) => format!("tg{tokens}"),
+            (tokens, sequences) => format!("{sequences} × tg{tokens}"),
+        }
     }
 }
 
