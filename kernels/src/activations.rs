@@ -2,7 +2,8 @@
 
 use nanomind_hal::Lane;
 
-use crate::cpu::{self, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source};
+use crate::convolution::Convolution;
+use crate::cpu::{self, LayerNorm, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source, Windows};
 use crate::{Isa, Matrix};
 
 /// Words of one group of 32 columns of one token: codes in two planes, scales, sums.
@@ -108,6 +109,39 @@ impl Activations {
         self.load_rows(lane, &RmsNorm { x, weight, eps }, rows_of(x, cols), cols, Forms::of(matrices, cols));
     }
 
+    /// [`crate::layer_norm`] of `x`, `[tokens, cols]`, loaded for `matrices` without being written in between; the same
+    /// bits as the two steps.
+    ///
+    /// # Panics
+    /// As [`Activations::load_for`], or `weight` or `bias` is not `cols` long.
+    pub fn load_layer_norm(
+        &mut self,
+        lane: &Lane,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        eps: f32,
+        matrices: &[&Matrix],
+    ) {
+        let cols = weight.len();
+        assert_eq!(cols, bias.len(), "a norm of {cols} weights and {} biases", bias.len());
+        let source = LayerNorm { x, weight, bias, eps };
+        self.load_rows(lane, &source, rows_of(x, cols), cols, Forms::of(matrices, cols));
+    }
+
+    /// Loads the windows that `convolution` sees of `x`, `[frames, channels]`, for `matrices` of its weights: the
+    /// product with them, `[outputs, rows]`, is the convolution. No window is written anywhere else.
+    ///
+    /// # Panics
+    /// The matrices do not have the columns of a window, or `x` is no whole number of frames.
+    pub fn load_windows(&mut self, lane: &Lane, x: &[f32], convolution: &Convolution, matrices: &[&Matrix]) {
+        let Convolution { channels, kernel, stride, padding } = *convolution;
+        let outputs = convolution.outputs(rows_of(x, channels));
+        let source = Windows { x, step: stride * channels, zeros: padding * channels };
+        let cols = kernel * channels;
+        self.load_rows(lane, &source, outputs, cols, Forms::of(matrices, cols));
+    }
+
     /// [`crate::silu_mul`] of `gate` and `up`, `[tokens, cols]` each, loaded for `matrices` without being written in
     /// between; the same bits as the two steps.
     ///
@@ -137,8 +171,9 @@ impl Activations {
         resize(&mut self.floats, if forms.floats { cols * tokens } else { 0 }, 0.0);
         if !self.floats.is_empty() {
             let isa = self.isa;
+            let tile = cpu::float_shape(isa).tokens;
             lane.for_each_chunk_mut(&mut self.floats, tile * cols, |index, mut values| {
-                for (first, count) in tiles(index * tile, values.len() / cols, tile) {
+                for (first, count) in cpu::float_tiles(index * tile, values.len() / cols, tile) {
                     let (now, rest) = values.split_at_mut(count * cols);
                     cpu::run(isa, LoadFloats { source, first, tokens: count, out: now });
                     values = rest;

@@ -15,6 +15,14 @@ pub enum ShapeError {
         /// Values in one block of the format.
         block: usize,
     },
+    /// The values of a row cannot be put in another order.
+    #[error("{format}: values in blocks of {block} cannot be reordered")]
+    NotReorderable {
+        /// Block format of the tensor.
+        format: Format,
+        /// Values in one block of the format.
+        block: usize,
+    },
     /// The tensor's bytes are not what its shape needs.
     #[error("{format} [{rows}, {cols}]: expected {expected} bytes, found {found}")]
     ByteCount {

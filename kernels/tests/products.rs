@@ -6,7 +6,8 @@ mod common;
 use common::{GROUP, Random, Weights, bits, quantised, weights};
 use nanomind_hal::Lane;
 use nanomind_kernels::{
-    Activations, Epilogue, Format, Isa, Matrix, Product, ShapeError, dequantize, matmul, matmul_many,
+    Activations, Epilogue, Format, Isa, Matrix, Nonlinearity, Product, ShapeError, dequantize, gelu_erf, gelu_quick,
+    gelu_tanh, layer_norm, matmul, matmul_many, silu,
 };
 
 /// One product to check.
@@ -114,7 +115,12 @@ fn check(case: Case) {
 }
 
 fn cols_of(format: Format, random: &mut Random) -> usize {
-    if format.is_float() { 1 + random.below(150) } else { format.block_len() * (1 + random.below(5)) }
+    // Floats go beyond one block of columns, and beyond two.
+    if format.is_float() {
+        1 + random.below(150) * (1 + random.below(7))
+    } else {
+        format.block_len() * (1 + random.below(5))
+    }
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn every_instruction_set_computes_every_format_at_odd_shapes() {
         for seed in 0..12 {
             let mut random = Random(seed);
             let cols = cols_of(format, &mut random);
-            let (rows, tokens) = (1 + random.below(50), 1 + random.below(20));
+            let (rows, tokens) = (1 + random.below(50), 1 + random.below(40));
             check(Case { format, kind: Weights::Random, rows, cols, tokens, seed });
         }
     }
@@ -167,7 +173,7 @@ fn saturating_inputs_against_saturating_weights_stay_exact() {
 #[test]
 fn a_token_has_the_same_bits_alone_in_any_batch_and_on_any_number_of_threads() {
     for format in Format::ALL {
-        let cols = if format.is_float() { 77 } else { 256 };
+        let cols = if format.is_float() { 477 } else { 256 };
         let case = Case { format, kind: Weights::Random, rows: 83, cols, tokens: 29, seed: 3 };
         let (bytes, x) = (case.weights(), case.inputs());
         for isa in Isa::available() {
@@ -214,6 +220,65 @@ fn epilogues_add_the_bias_or_what_was_there() {
                 assert_eq!(biased[index], value + bias[index % case.rows], "{isa} {format}: bias at {index}");
                 assert_eq!(added[index], value + residual[index], "{isa} {format}: residual at {index}");
             }
+        }
+    }
+}
+
+#[test]
+fn epilogues_add_bias_and_residual_or_take_a_function_as_the_steps_do_one_by_one() {
+    let lane = Lane::single();
+    for format in [Format::Q8_0, Format::F32, Format::F16] {
+        let case = Case { format, kind: Weights::Random, rows: 53, cols: 416, tokens: 31, seed: 8 };
+        let (bytes, x) = (case.weights(), case.inputs());
+        let mut random = Random(9);
+        let (bias, residual) = (random.floats(case.rows), random.floats(case.rows * case.tokens));
+        for isa in Isa::available() {
+            let mut biased = case.product(isa, &lane, &x, &bytes);
+            for row in biased.chunks_exact_mut(case.rows) {
+                row.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
+            }
+            let matrix = Matrix::pack(isa, &lane, format, case.rows, case.cols, &bytes).expect("a matrix");
+            let mut activations = Activations::new(isa);
+            activations.load_for(&lane, &x, &[&matrix]);
+            let mut added = residual.clone();
+            matmul(&lane, &matrix, &activations, &mut added, Epilogue::AccumulateBias(&bias));
+            for (index, (found, value)) in added.iter().zip(&biased).enumerate() {
+                assert_eq!(*found, value + residual[index], "{isa} {format}: residual at {index}");
+            }
+            let functions: [(Nonlinearity, fn(Isa, &mut [f32])); 4] = [
+                (Nonlinearity::GeluTanh, gelu_tanh),
+                (Nonlinearity::GeluErf, gelu_erf),
+                (Nonlinearity::GeluQuick, gelu_quick),
+                (Nonlinearity::Silu, silu),
+            ];
+            for (function, in_place) in functions {
+                let (mut expected, mut found) = (biased.clone(), vec![f32::NAN; biased.len()]);
+                in_place(isa, &mut expected);
+                matmul(&lane, &matrix, &activations, &mut found, Epilogue::Activate(Some(&bias), function));
+                assert!(bits(&found) == bits(&expected), "{isa} {format}: {function:?} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_norm_loaded_at_once_has_the_bits_of_the_two_steps() {
+    let lane = Lane::spawn(2, None).expect("threads");
+    for format in [Format::F16, Format::Q4_0] {
+        let case = Case { format, kind: Weights::Random, rows: 20, cols: 416, tokens: 15, seed: 11 };
+        let (bytes, x) = (case.weights(), case.inputs());
+        let mut random = Random(3);
+        let (weight, bias) = (random.floats(case.cols), random.floats(case.cols));
+        for isa in Isa::available() {
+            let matrix = Matrix::pack(isa, &lane, format, case.rows, case.cols, &bytes).expect("a matrix");
+            let mut normed = vec![0.0; x.len()];
+            layer_norm(isa, &x, &weight, &bias, 1e-6, &mut normed);
+            let expected = case.product(isa, &lane, &normed, &bytes);
+            let mut activations = Activations::new(isa);
+            activations.load_layer_norm(&lane, &x, &weight, &bias, 1e-6, &[&matrix]);
+            let mut found = vec![0.0; expected.len()];
+            matmul(&lane, &matrix, &activations, &mut found, Epilogue::Store);
+            assert!(bits(&found) == bits(&expected), "{isa} {format}");
         }
     }
 }

@@ -17,7 +17,7 @@ const ROWS: usize = 128;
 /// Sixteen values that start a cache line.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(super) struct Line(pub(super) [f32; 16]);
 
 thread_local! {
     /// What a thread's tasks work in. It grows to what the widest of them needs and is then reused; on the stack, its

@@ -9,6 +9,7 @@ mod attend;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod float_product;
 mod generic;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -17,11 +18,13 @@ mod product;
 mod vector;
 
 pub(crate) use attend::{Sight, attend};
+pub(crate) use float_product::{FloatShape, float_tiles};
 pub(crate) use generic::ceiling::{DotProducts, MultiplyAdds, ReadAll};
+pub(crate) use generic::float_load::LoadFloats;
 pub(crate) use generic::halves::{HalvesToSingles, SinglesToHalves};
-pub(crate) use generic::load::{LoadCodes, LoadFloats, Source};
+pub(crate) use generic::load::{LoadCodes, Source};
 use generic::rows;
-pub(crate) use generic::source::{Plain, RmsNorm, SiluMul};
+pub(crate) use generic::source::{LayerNorm, Plain, RmsNorm, SiluMul, Windows};
 pub(crate) use product::multiply;
 pub use product::{Epilogue, Product};
 
@@ -80,6 +83,21 @@ impl Op for WidestTile {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) -> usize {
         V::TILE
+    }
+}
+
+/// The widest tile of a float product.
+pub(crate) fn float_shape(isa: Isa) -> FloatShape {
+    run(isa, WidestFloats)
+}
+
+struct WidestFloats;
+
+impl Op for WidestFloats {
+    type Output = FloatShape;
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) -> FloatShape {
+        FloatShape { panels: V::FLOAT_PANELS, tokens: V::FLOAT_TOKENS }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Splits matrix products into tasks for a lane and tiles for the registers.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use nanomind_hal::Lane;
 
-use super::generic::float_tile::{Brain, Half, Single};
 use super::generic::matmul::{Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
-use super::generic::tile::{Tile, TileEpilogue, TileKernel};
+use super::generic::tile::{Activate, Place, Tile, TileEpilogue, TileKernel};
 use super::vector::Vector;
-use super::{Op, run, tile_tokens};
+use super::{Op, float_product, run, tile_tokens};
 use crate::activations::words_per_token;
 use crate::panel::PANEL_ROWS;
-use crate::{Activations, Format, Matrix};
+use crate::{Activations, Format, Isa, Matrix, Nonlinearity};
 
 /// What becomes of the values of a product.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,21 @@ pub enum Epilogue<'a> {
     Bias(&'a [f32]),
     /// `out += W x`: the residual stream.
     Accumulate,
+    /// `out += W x + bias`: the residual stream after a projection with a bias.
+    AccumulateBias(&'a [f32]),
+    /// `out = f(W x + bias)`, or `out = f(W x)`: the hidden layer of a feed-forward block.
+    Activate(Option<&'a [f32]>, Nonlinearity),
+}
+
+impl<'a> Epilogue<'a> {
+    /// The biases, one for each row of `W`, if there are any.
+    fn bias(self) -> Option<&'a [f32]> {
+        match self {
+            Epilogue::Bias(bias) | Epilogue::AccumulateBias(bias) => Some(bias),
+            Epilogue::Activate(bias, _) => bias,
+            Epilogue::Store | Epilogue::Accumulate => None,
+        }
+    }
 }
 
 /// One product to compute: weights `[rows, cols]` and where its values `[tokens, rows]` go.
@@ -51,10 +66,33 @@ impl<'a> Product<'a> {
     /// # Panics
     /// A bias has another length than `weights` has rows.
     pub fn with(weights: &'a Matrix, out: &'a mut [f32], epilogue: Epilogue<'a>) -> Product<'a> {
-        if let Epilogue::Bias(bias) = epilogue {
+        if let Some(bias) = epilogue.bias() {
             assert_eq!(bias.len(), weights.rows(), "{} biases for {} rows", bias.len(), weights.rows());
         }
         Product { weights, out: out.as_mut_ptr(), out_len: out.len(), epilogue, borrowed: PhantomData }
+    }
+
+    pub(super) fn weights(&self) -> &'a Matrix {
+        self.weights
+    }
+
+    /// The first of the output's values.
+    pub(super) fn out(&self) -> *mut f32 {
+        self.out
+    }
+
+    /// What becomes of the values of a tile whose first row is `row`.
+    pub(super) fn tile_epilogue(&self, row: usize) -> TileEpilogue {
+        match self.epilogue {
+            Epilogue::Store => TileEpilogue::Store,
+            Epilogue::Bias(bias) => TileEpilogue::Bias(bias[row..].as_ptr()),
+            Epilogue::Accumulate => TileEpilogue::Accumulate,
+            Epilogue::AccumulateBias(bias) => TileEpilogue::AccumulateBias(bias[row..].as_ptr()),
+            // The function follows when the task's values are there.
+            Epilogue::Activate(bias, _) => {
+                bias.map_or(TileEpilogue::Store, |bias| TileEpilogue::Bias(bias[row..].as_ptr()))
+            }
+        }
     }
 }
 
@@ -73,11 +111,11 @@ const TASK_PRODUCTS: usize = 4 << 20;
 
 /// How one product is cut into tasks.
 #[derive(Debug, Clone, Copy)]
-struct Cut {
-    panels: usize,
-    tokens: usize,
-    panel_runs: usize,
-    token_runs: usize,
+pub(super) struct Cut {
+    pub(super) panels: usize,
+    pub(super) tokens: usize,
+    pub(super) panel_runs: usize,
+    pub(super) token_runs: usize,
 }
 
 impl Cut {
@@ -109,14 +147,20 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
         x.words_for(product.weights);
     }
     let products = &*products;
-    let tile = tile_tokens(x.isa());
+    let isa = x.isa();
+    let tile = tile_tokens(isa);
     let panels: usize = products.iter().map(|product| product.weights.rows().div_ceil(PANEL_ROWS)).sum();
     let share = panels.div_ceil(TASKS_PER_THREAD * lane.threads());
-    let tasks = products.iter().map(|product| Cut::new(product.weights, x.tokens(), tile, share).tasks()).sum();
+    let threads = lane.threads();
+    let cut = |weights: &Matrix| match weights.format().is_float() {
+        true => float_product::cut(isa, weights, x.tokens(), share, threads),
+        false => Cut::new(weights, x.tokens(), tile, share),
+    };
+    let tasks = products.iter().map(|product| cut(product.weights).tasks()).sum();
     lane.for_each(tasks, |index| {
         let mut index = index;
         for product in products {
-            let cut = Cut::new(product.weights, x.tokens(), tile, share);
+            let cut = cut(product.weights);
             if index < cut.tasks() {
                 // SAFETY: each index is handed out once, so nobody else has this part of the output.
                 unsafe { run_task(product, x, cut, index, tile) };
@@ -133,20 +177,40 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
 /// `multiply` has checked the product, and no other thread runs the same task.
 unsafe fn run_task(product: &Product<'_>, x: &Activations, cut: Cut, index: usize, widest: usize) {
     let (panel_run, token_run) = (index % cut.panel_runs, index / cut.panel_runs);
-    let task = TaskRange {
-        product,
-        words: x.words_for(product.weights),
-        first_panel: panel_run * cut.panels,
-        last_panel: ((panel_run + 1) * cut.panels).min(product.weights.rows().div_ceil(PANEL_ROWS)),
-        first_token: token_run * cut.tokens,
-        last_token: ((token_run + 1) * cut.tokens).min(x.tokens()),
-        widest,
-    };
-    let isa = x.isa();
-    match product.weights.format() {
-        Format::F32 => run(isa, Task::<Single>::new(task)),
-        Format::F16 => run(isa, Task::<Half>::new(task)),
-        Format::Bf16 => run(isa, Task::<Brain>::new(task)),
+    let words = x.words_for(product.weights);
+    let last_panel = ((panel_run + 1) * cut.panels).min(product.weights.rows().div_ceil(PANEL_ROWS));
+    let panels = panel_run * cut.panels..last_panel;
+    let tokens = token_run * cut.tokens..((token_run + 1) * cut.tokens).min(x.tokens());
+    // SAFETY: as the caller says.
+    unsafe {
+        if product.weights.format().is_float() {
+            float_product::run_task(x.isa(), product, bytemuck::cast_slice(words), panels.clone(), tokens.clone());
+        } else {
+            run_codes(x.isa(), TaskRange { product, words, panels: panels.clone(), tokens: tokens.clone(), widest });
+        }
+        activate(x.isa(), product, panels, tokens);
+    }
+}
+
+/// Takes the function of the task's values, while they are in the cache, if the epilogue is one.
+///
+/// # Safety
+/// As for [`run_task`].
+unsafe fn activate(isa: Isa, product: &Product<'_>, panels: Range<usize>, tokens: Range<usize>) {
+    let Epilogue::Activate(_, function) = product.epilogue else { return };
+    let all = product.weights.rows();
+    let (first, last) = (panels.start * PANEL_ROWS, (panels.end * PANEL_ROWS).min(all));
+    // SAFETY: `multiply` has checked that the output is `tokens · rows` long; this part of it is the task's.
+    let out = unsafe { product.out.add(tokens.start * all + first) };
+    run(isa, Activate { function, out, rows: last - first, stride: all, tokens: tokens.len() });
+}
+
+/// Computes a task of a product of integer weights.
+///
+/// # Safety
+/// As for [`run_task`].
+unsafe fn run_codes(isa: Isa, task: TaskRange<'_>) {
+    match task.product.weights.format() {
         Format::Q4_0 => run(isa, Task::<Q40>::new(task)),
         Format::Q4_1 => run(isa, Task::<Q41>::new(task)),
         Format::Q5_0 => run(isa, Task::<Q50>::new(task)),
@@ -155,18 +219,16 @@ unsafe fn run_task(product: &Product<'_>, x: &Activations, cut: Cut, index: usiz
         Format::Q4K => run(isa, Task::<Q4K>::new(task)),
         Format::Q5K => run(isa, Task::<Q5K>::new(task)),
         Format::Q6K => run(isa, Task::<Q6K>::new(task)),
+        Format::F32 | Format::F16 | Format::Bf16 => {}
     }
 }
 
 /// Panels × tokens of one product.
-#[derive(Clone, Copy)]
 struct TaskRange<'a> {
     product: &'a Product<'a>,
     words: &'a [u32],
-    first_panel: usize,
-    last_panel: usize,
-    first_token: usize,
-    last_token: usize,
+    panels: Range<usize>,
+    tokens: Range<usize>,
     widest: usize,
 }
 
@@ -191,18 +253,14 @@ impl<K: TileKernel> Op for Task<'_, K> {
         let weights = range.product.weights;
         let layout = weights.layout();
         let words_per_token = words_per_token(weights);
-        for panel in range.first_panel..range.last_panel {
+        for panel in range.panels {
             let row = panel * PANEL_ROWS;
             let bytes = &weights.packed()[panel * layout.panel_bytes()..][..layout.panel_bytes()];
-            let epilogue = match range.product.epilogue {
-                Epilogue::Store => TileEpilogue::Store,
-                Epilogue::Bias(bias) => TileEpilogue::Bias(bias[row..].as_ptr()),
-                Epilogue::Accumulate => TileEpilogue::Accumulate,
-            };
-            let mut token = range.first_token;
+            let epilogue = range.product.tile_epilogue(row);
+            let mut token = range.tokens.start;
             let mut width = range.widest;
-            while token < range.last_token {
-                while token + width > range.last_token {
+            while token < range.tokens.end {
+                while token + width > range.tokens.end {
                     width /= 2;
                 }
                 let tile = Tile {
@@ -211,11 +269,13 @@ impl<K: TileKernel> Op for Task<'_, K> {
                     codes_at: layout.codes_at(),
                     activations: range.words[token * words_per_token..][..width * words_per_token].as_ptr(),
                     cols: weights.cols(),
-                    rows: PANEL_ROWS.min(weights.rows() - row),
-                    // SAFETY: `multiply` has checked that the output is `tokens · rows` long.
-                    out: unsafe { range.product.out.add(token * weights.rows() + row) },
-                    out_stride: weights.rows(),
-                    epilogue,
+                    place: Place {
+                        rows: PANEL_ROWS.min(weights.rows() - row),
+                        // SAFETY: `multiply` has checked that the output is `tokens · rows` long.
+                        out: unsafe { range.product.out.add(token * weights.rows() + row) },
+                        stride: weights.rows(),
+                        epilogue,
+                    },
                 };
                 // SAFETY: the panel and the activations are borrowed whole; the rows of these tokens are this task's
                 // alone; `V` is what the caller says.

@@ -15,6 +15,10 @@ pub(crate) unsafe trait Vector {
     const LANES: usize;
     /// Tokens of the widest tile of a matrix product, as many as the registers hold: a power of two up to 8.
     const TILE: usize;
+    /// Panels of the widest tile of a float product, 1 or 2: 32 rows at most, and so two vectors at most.
+    const FLOAT_PANELS: usize;
+    /// Tokens of the widest tile of a float product: 12, 6, 4, 2 or 1.
+    const FLOAT_TOKENS: usize;
     /// `LANES` rows × 4 unsigned codes.
     type Codes: Copy;
     /// Integer dot products of `LANES` rows, in progress.
@@ -73,6 +77,10 @@ pub(crate) unsafe trait Vector {
     /// Reads `LANES` rows, `stride` values apart, of `LANES` half-precision values; writes column `c`, one lane for
     /// each row, at `to + c · to_stride`.
     unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize);
+
+    /// Reads `LANES` rows, `stride` values apart, of `LANES` values; writes column `c`, one lane for each row, at
+    /// `to + c · to_stride`.
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
 
     /// Codes 32 values; the same bits as [`load::code_group`], which says what it gives.
     #[inline(always)]

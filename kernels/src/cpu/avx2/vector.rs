@@ -17,6 +17,8 @@ pub(crate) struct Avx2<const VNNI: bool>;
 unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const LANES: usize = 8;
     const TILE: usize = 4;
+    const FLOAT_PANELS: usize = 1;
+    const FLOAT_TOKENS: usize = 6;
     type Codes = __m256i;
     type Sums = __m256i;
     type Floats = __m256;
@@ -174,25 +176,19 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
             for (i, row) in rows.iter_mut().enumerate() {
                 *row = Self::load_f16(from.add(i * stride));
             }
-            let mut pairs = rows;
-            for i in 0..4 {
-                pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            transpose_rows(rows, to, to_stride);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = Self::load(from.add(i * stride));
             }
-            // quads[4 h + c] has column c (and c + 4) of rows 4 h to 4 h + 3.
-            let mut quads = pairs;
-            for h in 0..2 {
-                let [a, b, c, d] = [pairs[4 * h], pairs[4 * h + 1], pairs[4 * h + 2], pairs[4 * h + 3]];
-                quads[4 * h] = _mm256_shuffle_ps::<0x44>(a, c);
-                quads[4 * h + 1] = _mm256_shuffle_ps::<0xee>(a, c);
-                quads[4 * h + 2] = _mm256_shuffle_ps::<0x44>(b, d);
-                quads[4 * h + 3] = _mm256_shuffle_ps::<0xee>(b, d);
-            }
-            for c in 0..4 {
-                let (top, bottom) = (quads[c], quads[4 + c]);
-                _mm256_storeu_ps(to.add(c * to_stride), _mm256_permute2f128_ps::<0x20>(top, bottom));
-                _mm256_storeu_ps(to.add((c + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(top, bottom));
-            }
+            transpose_rows(rows, to, to_stride);
         }
     }
 
@@ -200,5 +196,32 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn prefetch(at: *const u8) {
         // SAFETY: a prefetch of any address is harmless.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// Writes column `c` of the square `rows`, one lane for each row, at `to + c · to_stride`.
+#[inline(always)]
+unsafe fn transpose_rows(rows: [__m256; 8], to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller has the features and lends room for 8 columns of 8 values.
+    unsafe {
+        let mut pairs = rows;
+        for i in 0..4 {
+            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        // quads[4 h + c] has column c (and c + 4) of rows 4 h to 4 h + 3.
+        let mut quads = pairs;
+        for h in 0..2 {
+            let [a, b, c, d] = [pairs[4 * h], pairs[4 * h + 1], pairs[4 * h + 2], pairs[4 * h + 3]];
+            quads[4 * h] = _mm256_shuffle_ps::<0x44>(a, c);
+            quads[4 * h + 1] = _mm256_shuffle_ps::<0xee>(a, c);
+            quads[4 * h + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+            quads[4 * h + 3] = _mm256_shuffle_ps::<0xee>(b, d);
+        }
+        for c in 0..4 {
+            let (top, bottom) = (quads[c], quads[4 + c]);
+            _mm256_storeu_ps(to.add(c * to_stride), _mm256_permute2f128_ps::<0x20>(top, bottom));
+            _mm256_storeu_ps(to.add((c + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(top, bottom));
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Avx512;
 unsafe impl Vector for Avx512 {
     const LANES: usize = 16;
     const TILE: usize = 8;
+    const FLOAT_PANELS: usize = 2;
+    const FLOAT_TOKENS: usize = 12;
     type Codes = __m512i;
     type Sums = __m512i;
     type Floats = __m512;
@@ -146,33 +148,19 @@ unsafe impl Vector for Avx512 {
             for (i, row) in rows.iter_mut().enumerate() {
                 *row = Self::load_f16(from.add(i * stride));
             }
-            let mut pairs = rows;
-            for i in 0..8 {
-                pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            transpose_rows(rows, to, to_stride);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller has the features and lends 16 rows of 16 values and room for as many.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = Self::load(from.add(i * stride));
             }
-            // quads[4 h + c] has columns c, c + 4, c + 8 and c + 12 of rows 4 h to 4 h + 3.
-            let mut quads = pairs;
-            for h in 0..4 {
-                let [a, b, c, d] = [pairs[4 * h], pairs[4 * h + 1], pairs[4 * h + 2], pairs[4 * h + 3]];
-                quads[4 * h] = _mm512_shuffle_ps::<0x44>(a, c);
-                quads[4 * h + 1] = _mm512_shuffle_ps::<0xee>(a, c);
-                quads[4 * h + 2] = _mm512_shuffle_ps::<0x44>(b, d);
-                quads[4 * h + 3] = _mm512_shuffle_ps::<0xee>(b, d);
-            }
-            for c in 0..4 {
-                let (a, b, d, e) = (quads[c], quads[4 + c], quads[8 + c], quads[12 + c]);
-                // Columns c and c + 8, then c + 4 and c + 12, of the upper and the lower 8 rows.
-                let upper = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
-                let lower = [_mm512_shuffle_f32x4::<0x88>(d, e), _mm512_shuffle_f32x4::<0xdd>(d, e)];
-                for (i, (upper, lower)) in upper.into_iter().zip(lower).enumerate() {
-                    let column = c + 4 * i;
-                    let (first, second) =
-                        (_mm512_shuffle_f32x4::<0x88>(upper, lower), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
-                    _mm512_storeu_ps(to.add(column * to_stride), first);
-                    _mm512_storeu_ps(to.add((column + 8) * to_stride), second);
-                }
-            }
+            transpose_rows(rows, to, to_stride);
         }
     }
 
@@ -207,5 +195,40 @@ unsafe impl Vector for Avx512 {
     unsafe fn prefetch(at: *const u8) {
         // SAFETY: a prefetch of any address is harmless.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// Writes column `c` of the square `rows`, one lane for each row, at `to + c · to_stride`.
+#[inline(always)]
+unsafe fn transpose_rows(rows: [__m512; 16], to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller has the features and lends room for 16 columns of 16 values.
+    unsafe {
+        let mut pairs = rows;
+        for i in 0..8 {
+            pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        // quads[4 h + c] has columns c, c + 4, c + 8 and c + 12 of rows 4 h to 4 h + 3.
+        let mut quads = pairs;
+        for h in 0..4 {
+            let [a, b, c, d] = [pairs[4 * h], pairs[4 * h + 1], pairs[4 * h + 2], pairs[4 * h + 3]];
+            quads[4 * h] = _mm512_shuffle_ps::<0x44>(a, c);
+            quads[4 * h + 1] = _mm512_shuffle_ps::<0xee>(a, c);
+            quads[4 * h + 2] = _mm512_shuffle_ps::<0x44>(b, d);
+            quads[4 * h + 3] = _mm512_shuffle_ps::<0xee>(b, d);
+        }
+        for c in 0..4 {
+            let (a, b, d, e) = (quads[c], quads[4 + c], quads[8 + c], quads[12 + c]);
+            // Columns c and c + 8, then c + 4 and c + 12, of the upper and the lower 8 rows.
+            let upper = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
+            let lower = [_mm512_shuffle_f32x4::<0x88>(d, e), _mm512_shuffle_f32x4::<0xdd>(d, e)];
+            for (i, (upper, lower)) in upper.into_iter().zip(lower).enumerate() {
+                let column = c + 4 * i;
+                let (first, second) =
+                    (_mm512_shuffle_f32x4::<0x88>(upper, lower), _mm512_shuffle_f32x4::<0xdd>(upper, lower));
+                _mm512_storeu_ps(to.add(column * to_stride), first);
+                _mm512_storeu_ps(to.add((column + 8) * to_stride), second);
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Brings input rows into the form that the kernels read: groups of 32 values as codes in two planes, or columns of floats.
+//! Brings input rows into the form that integer weights are multiplied with: groups of 32 values as codes in two planes.
 
 use super::rows::fold;
 use crate::activations::{GROUP_WORDS, HIGH_BITS, LOW_AT, SCALES_AT, SUMS_AT};
@@ -8,10 +8,12 @@ use crate::cpu::vector::Vector;
 
 /// Rows of input, made 32 values at a time so that nothing is written before it is needed.
 pub(crate) trait Source: Sync {
+    /// What is to be known of a whole row before its values.
+    type Row: Copy;
     /// Called once for each row, before its groups; what it returns is passed back to [`Source::group`].
-    fn begin(&self, token: usize) -> f32;
+    fn begin(&self, token: usize) -> Self::Row;
     /// The values of `token` from column `start` on; `values` is shorter than 32 only at the end of a row.
-    fn group(&self, token: usize, start: usize, factor: f32, values: &mut [f32]);
+    fn group(&self, token: usize, start: usize, row: Self::Row, values: &mut [f32]);
 }
 
 /// Groups whose largest magnitude is below this count as zero; the reciprocal of their scale would overflow.
@@ -41,34 +43,14 @@ impl<S: Source> Op for LoadCodes<'_, S> {
     }
 }
 
-/// [`load_floats`] as an operation.
-pub(crate) struct LoadFloats<'a, S> {
-    /// Where the rows come from.
-    pub(crate) source: &'a S,
-    /// The first token of the tile.
-    pub(crate) first: usize,
-    /// Tokens of the tile.
-    pub(crate) tokens: usize,
-    /// The tile's columns.
-    pub(crate) out: &'a mut [f32],
-}
-
-impl<S: Source> Op for LoadFloats<'_, S> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        load_floats(self.source, self.first, self.tokens, self.out);
-    }
-}
-
 /// Codes the tokens `first..first + tokens` (one tile) into `out`, `[group]` of [`GROUP_WORDS`] · `tokens` words.
 #[inline(always)]
 unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, out: &mut [u32]) {
     for t in 0..tokens {
-        let factor = source.begin(first + t);
+        let row = source.begin(first + t);
         for (index, words) in out.chunks_exact_mut(GROUP_WORDS * tokens).enumerate() {
             let mut values = [0f32; GROUP];
-            source.group(first + t, index * GROUP, factor, &mut values);
+            source.group(first + t, index * GROUP, row, &mut values);
             let (high, low) = words[..SCALES_AT * tokens].split_at_mut(LOW_AT * tokens);
             let high = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(high)[t];
             let low = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(low)[t];
@@ -120,20 +102,4 @@ pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mu
 #[inline(always)]
 pub(crate) fn scales(largest: f32) -> (f32, f32) {
     if largest < SMALLEST { (0.0, 0.0) } else { (largest / LARGEST_CODE, LARGEST_CODE / largest) }
-}
-
-/// Copies the tokens `first..first + tokens` (one tile) into `out`, `[cols][tokens]`.
-#[inline(always)]
-fn load_floats<S: Source>(source: &S, first: usize, tokens: usize, out: &mut [f32]) {
-    for t in 0..tokens {
-        let factor = source.begin(first + t);
-        for (index, columns) in out.chunks_mut(GROUP * tokens).enumerate() {
-            let mut values = [0f32; GROUP];
-            let values = &mut values[..columns.len() / tokens];
-            source.group(first + t, index * GROUP, factor, values);
-            for (column, value) in columns.chunks_exact_mut(tokens).zip(values) {
-                column[t] = *value;
-            }
-        }
-    }
 }

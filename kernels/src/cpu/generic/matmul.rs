@@ -58,7 +58,7 @@ const AHEAD: usize = 6 << 10;
 unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
     // SAFETY: all reads stay inside the panel and the groups, whose sizes the strides below are made of.
     unsafe {
-        for first in (0..tile.rows).step_by(V::LANES) {
+        for first in (0..tile.place.rows).step_by(V::LANES) {
             let mut header = tile.panel.add(2 * first);
             let mut scales = tile.panel.add(tile.scales_at + first);
             let mut codes = tile.panel.add(tile.codes_at + 4 * first);

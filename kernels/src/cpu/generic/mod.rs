@@ -3,6 +3,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod ceiling;
+pub(crate) mod float_load;
 pub(crate) mod float_tile;
 pub(crate) mod halves;
 pub(crate) mod load;

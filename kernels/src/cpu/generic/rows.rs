@@ -142,18 +142,30 @@ pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     }
 }
 
+/// The mean of a row, and what is left of it is multiplied by this to have a variance of one.
+#[inline(always)]
+pub(crate) fn mean_and_factor(row: &[f32], eps: f32) -> (f32, f32) {
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let width = row.len() as f32;
+    let mean = sum_of(row, |x| x) / width;
+    let variance = sum_of(row, |x| (x - mean) * (x - mean)) / width;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+/// `out = (x − mean) · factor · weight + bias`.
+#[inline(always)]
+pub(crate) fn center_and_scale(x: &[f32], mean: f32, factor: f32, weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+        *out = (x - mean) * factor * weight + bias;
+    }
+}
+
 /// Layer norm of each row of `weight.len()` values.
 #[inline(always)]
 pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
     for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
-        #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
-        let width = x.len() as f32;
-        let mean = sum_of(x, |x| x) / width;
-        let variance = sum_of(x, |x| (x - mean) * (x - mean)) / width;
-        let factor = 1.0 / (variance + eps).sqrt();
-        for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-            *out = (x - mean) * factor * weight + bias;
-        }
+        let (mean, factor) = mean_and_factor(x, eps);
+        center_and_scale(x, mean, factor, weight, bias, out);
     }
 }
 
@@ -185,36 +197,42 @@ pub(crate) fn argmax(row: &[f32]) -> usize {
     row.iter().position(|value| *value == most).unwrap_or(0)
 }
 
+/// Applies `function` in place, a register's worth at a time even where there is no more.
+#[inline(always)]
+fn in_place(x: &mut [f32], function: impl Fn(f32) -> f32) {
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for value in chunk {
+            *value = function(*value);
+        }
+    }
+    for value in rest {
+        *value = function(*value);
+    }
+}
+
 /// Applies GELU (tanh) in place.
 #[inline(always)]
 pub(crate) fn gelu_tanh_in_place(x: &mut [f32]) {
-    for value in x {
-        *value = gelu_tanh(*value);
-    }
+    in_place(x, |value| gelu_tanh(value));
 }
 
 /// Applies GELU (erf) in place.
 #[inline(always)]
 pub(crate) fn gelu_erf_in_place(x: &mut [f32]) {
-    for value in x {
-        *value = gelu_erf(*value);
-    }
+    in_place(x, |value| gelu_erf(value));
 }
 
 /// Applies GELU (logistic) in place.
 #[inline(always)]
 pub(crate) fn gelu_quick_in_place(x: &mut [f32]) {
-    for value in x {
-        *value = gelu_quick(*value);
-    }
+    in_place(x, |value| gelu_quick(value));
 }
 
 /// Applies SiLU in place.
 #[inline(always)]
 pub(crate) fn silu_in_place(x: &mut [f32]) {
-    for value in x {
-        *value = silu(*value);
-    }
+    in_place(x, |value| silu(value));
 }
 
 /// `out += x`.

@@ -1,6 +1,9 @@
-//! One tile of a product: 16 rows of weights × 1 to 8 tokens, and what becomes of its values.
+//! What the tiles of all products share: where a tile's values go and what becomes of them.
 
+use super::rows;
+use crate::cpu::Op;
 use crate::cpu::vector::Vector;
+use crate::nonlinearity::Nonlinearity;
 use crate::panel::PANEL_ROWS;
 
 /// What becomes of a tile's values.
@@ -12,9 +15,30 @@ pub(crate) enum TileEpilogue {
     Bias(*const f32),
     /// They are added to what is there.
     Accumulate,
+    /// Each row's bias is added first, and the sum to what is there.
+    AccumulateBias(*const f32),
 }
 
-/// One tile to compute.
+impl TileEpilogue {
+    /// The same from row `first` of the tile on.
+    ///
+    /// # Safety
+    /// The tile has that row.
+    #[inline(always)]
+    unsafe fn from_row(self, first: usize) -> TileEpilogue {
+        // SAFETY: there is a bias for each row.
+        unsafe {
+            match self {
+                TileEpilogue::Store => TileEpilogue::Store,
+                TileEpilogue::Bias(bias) => TileEpilogue::Bias(bias.add(first)),
+                TileEpilogue::Accumulate => TileEpilogue::Accumulate,
+                TileEpilogue::AccumulateBias(bias) => TileEpilogue::AccumulateBias(bias.add(first)),
+            }
+        }
+    }
+}
+
+/// One tile of integer weights to compute.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tile {
     /// The packed panel.
@@ -23,18 +47,44 @@ pub(crate) struct Tile {
     pub(crate) scales_at: usize,
     /// Offset of its codes.
     pub(crate) codes_at: usize,
-    /// The tile's activations: coded groups, or floats.
+    /// The tile's activations: coded groups.
     pub(crate) activations: *const u32,
     /// Columns.
     pub(crate) cols: usize,
-    /// Rows of the panel that exist, 1 to 16.
+    /// Where the values go.
+    pub(crate) place: Place,
+}
+
+/// Where the values of a tile go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Rows that exist, 1 to as many as the tile has.
     pub(crate) rows: usize,
     /// The value of the first row and token.
     pub(crate) out: *mut f32,
     /// Values from one token to the next.
-    pub(crate) out_stride: usize,
+    pub(crate) stride: usize,
     /// What becomes of the values.
     pub(crate) epilogue: TileEpilogue,
+}
+
+impl Place {
+    /// The same from row `first` on.
+    ///
+    /// # Safety
+    /// There is such a row.
+    #[inline(always)]
+    pub(super) unsafe fn from_row(self, first: usize) -> Place {
+        // SAFETY: as the caller says.
+        unsafe {
+            Place {
+                rows: self.rows - first,
+                out: self.out.add(first),
+                stride: self.stride,
+                epilogue: self.epilogue.from_row(first),
+            }
+        }
+    }
 }
 
 /// What computes the tiles of one format.
@@ -48,31 +98,78 @@ pub(crate) trait TileKernel {
 }
 
 /// Applies the epilogue to rows `first..first + LANES` of a tile.
+///
+/// # Safety
+/// As for [`finish_vector`].
 #[inline(always)]
 pub(super) unsafe fn finish_tile<V: Vector, const T: usize>(tile: &Tile, first: usize, totals: &[V::Floats; T]) {
-    let rows = tile.rows - first;
-    // SAFETY: `out` and the bias have `tile.rows` values from the tile's first row on; a vector is read or written
-    // there only when it lies inside them.
+    // SAFETY: as the caller says.
     unsafe {
-        for (t, &total) in totals.iter().enumerate() {
-            let out = tile.out.add(t * tile.out_stride + first);
-            if rows >= V::LANES {
-                let value = match tile.epilogue {
-                    TileEpilogue::Store => total,
-                    TileEpilogue::Bias(bias) => V::add(total, V::load(bias.add(first))),
-                    TileEpilogue::Accumulate => V::add(total, V::load(out)),
-                };
-                V::store(out, value);
-                continue;
-            }
-            let mut values = [0f32; PANEL_ROWS];
-            V::store(values.as_mut_ptr(), total);
-            for (row, value) in values.iter().enumerate().take(rows) {
-                *out.add(row) = match tile.epilogue {
-                    TileEpilogue::Store => *value,
-                    TileEpilogue::Bias(bias) => value + *bias.add(first + row),
-                    TileEpilogue::Accumulate => value + *out.add(row),
-                };
+        let place = tile.place.from_row(first);
+        for (t, total) in totals.iter().enumerate() {
+            finish_vector::<V>(place, t, *total);
+        }
+    }
+}
+
+/// Applies the epilogue to the first `LANES` rows of token `t`, or to as many as there are.
+///
+/// # Safety
+/// `V`'s instructions exist; `place` is valid for `rows` values (and biases) of token `t`, which nobody else touches.
+#[inline(always)]
+pub(super) unsafe fn finish_vector<V: Vector>(place: Place, t: usize, total: V::Floats) {
+    // SAFETY: as the caller says; fewer rows than lanes are done one by one.
+    unsafe {
+        let out = place.out.add(t * place.stride);
+        if place.rows >= V::LANES {
+            let value = match place.epilogue {
+                TileEpilogue::Store => total,
+                TileEpilogue::Bias(bias) => V::add(total, V::load(bias)),
+                TileEpilogue::Accumulate => V::add(total, V::load(out)),
+                TileEpilogue::AccumulateBias(bias) => V::add(V::add(total, V::load(bias)), V::load(out)),
+            };
+            return V::store(out, value);
+        }
+        let mut values = [0f32; PANEL_ROWS];
+        V::store(values.as_mut_ptr(), total);
+        for (row, value) in values.iter().enumerate().take(place.rows) {
+            let out = out.add(row);
+            *out = match place.epilogue {
+                TileEpilogue::Store => *value,
+                TileEpilogue::Bias(bias) => value + *bias.add(row),
+                TileEpilogue::Accumulate => value + *out,
+                TileEpilogue::AccumulateBias(bias) => value + *bias.add(row) + *out,
+            };
+        }
+    }
+}
+
+/// The function of values that lie in rows: of `rows` values each, `stride` from one to the next.
+pub(crate) struct Activate {
+    /// The function.
+    pub(crate) function: Nonlinearity,
+    /// The first value.
+    pub(crate) out: *mut f32,
+    /// Values of a row.
+    pub(crate) rows: usize,
+    /// Values from the start of a row to that of the next.
+    pub(crate) stride: usize,
+    /// How many rows there are.
+    pub(crate) tokens: usize,
+}
+
+impl Op for Activate {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for token in 0..self.tokens {
+            // SAFETY: the caller lends so many rows.
+            let row = unsafe { std::slice::from_raw_parts_mut(self.out.add(token * self.stride), self.rows) };
+            match self.function {
+                Nonlinearity::GeluTanh => rows::gelu_tanh_in_place(row),
+                Nonlinearity::GeluErf => rows::gelu_erf_in_place(row),
+                Nonlinearity::GeluQuick => rows::gelu_quick_in_place(row),
+                Nonlinearity::Silu => rows::silu_in_place(row),
             }
         }
     }

@@ -104,6 +104,8 @@ unsafe fn narrow(values: float32x4_t) -> uint16x4_t {
 unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     const LANES: usize = 8;
     const TILE: usize = 4;
+    const FLOAT_PANELS: usize = 1;
+    const FLOAT_TOKENS: usize = 6;
     type Codes = [uint8x16_t; 2];
     type Sums = [int32x4_t; 2];
     type Floats = [float32x4_t; 2];
@@ -292,6 +294,32 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
                     let column = vreinterpretq_u16_u64(column);
                     let to = to.add((c + 4 * i) * to_stride);
                     Self::store(to, [widen(vget_low_u16(column)), widen(vget_high_u16(column))]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
+        unsafe {
+            for (row, column) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+                let from = from.add(row * stride + column);
+                let rows = [0, 1, 2, 3].map(|row| row * stride);
+                let (a, b) = (vld1q_f32(from.add(rows[0])), vld1q_f32(from.add(rows[1])));
+                let (c, d) = (vld1q_f32(from.add(rows[2])), vld1q_f32(from.add(rows[3])));
+                let (even, odd) = (vtrn1q_f32(a, b), vtrn2q_f32(a, b));
+                let (even_below, odd_below) = (vtrn1q_f32(c, d), vtrn2q_f32(c, d));
+                let pairs = |above, below| (vreinterpretq_f64_f32(above), vreinterpretq_f64_f32(below));
+                let ((even, even_below), (odd, odd_below)) = (pairs(even, even_below), pairs(odd, odd_below));
+                let columns = [
+                    vtrn1q_f64(even, even_below),
+                    vtrn1q_f64(odd, odd_below),
+                    vtrn2q_f64(even, even_below),
+                    vtrn2q_f64(odd, odd_below),
+                ];
+                for (c, values) in columns.into_iter().enumerate() {
+                    vst1q_f32(to.add((column + c) * to_stride + row), vreinterpretq_f32_f64(values));
                 }
             }
         }

@@ -14,6 +14,8 @@ const LANES: usize = 16;
 unsafe impl Vector for Portable {
     const LANES: usize = LANES;
     const TILE: usize = 4;
+    const FLOAT_PANELS: usize = 1;
+    const FLOAT_TOKENS: usize = 4;
     type Codes = [[u8; 4]; LANES];
     type Sums = [i32; LANES];
     type Floats = [f32; LANES];
@@ -145,6 +147,16 @@ unsafe impl Vector for Portable {
                 for (column, value) in values.into_iter().enumerate() {
                     to.add(column * to_stride + row).write(value);
                 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..LANES {
+            for column in 0..LANES {
+                // SAFETY: the caller lends 16 rows of 16 values and room for as many.
+                unsafe { to.add(column * to_stride + row).write(from.add(row * stride + column).read()) };
             }
         }
     }
