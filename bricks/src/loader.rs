@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Product, ShapeError};
+use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Nonlinearity, Product, ShapeError};
 
 use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
 
@@ -53,6 +53,19 @@ impl Linear {
     /// The product with loaded activations, to go to `out`, `[tokens, rows]`.
     pub(crate) fn product<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
         Product::with(&self.matrix, out, self.epilogue())
+    }
+
+    /// What the product is added to a residual stream with.
+    pub(crate) fn accumulate(&self) -> Epilogue<'_> {
+        match &self.bias {
+            Some(bias) => Epilogue::AccumulateBias(bias),
+            None => Epilogue::Accumulate,
+        }
+    }
+
+    /// What the function of the product is stored with.
+    pub(crate) fn activate(&self, function: Nonlinearity) -> Epilogue<'_> {
+        Epilogue::Activate(self.bias.as_deref(), function)
     }
 
     /// What the product is stored with.

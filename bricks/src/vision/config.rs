@@ -128,8 +128,8 @@ impl VisionConfig {
     pub fn work_bytes(&self) -> u64 {
         let (tokens, patch) = (self.tokens(), 3 * self.patch_size * self.patch_size);
         let widest = self.feed_forward.max(patch).max(self.width);
-        // Six rows in single precision and two in half, the hidden layer, the patches, and the input of a product.
-        let encoding = 4 * tokens * (7 * self.width + self.feed_forward + patch + widest);
+        // Five rows in single precision and two in half, the hidden layer, the patches, and the input of a product.
+        let encoding = 4 * tokens * (6 * self.width + self.feed_forward + patch + widest);
         let square = 3 * self.image_size * self.image_size;
         let squares = self.framing.largest_grids(self.image_size).iter().map(|(columns, rows)| columns * rows).max();
         // Two canvases of bytes for the tiles, one for the whole, and a square in single precision.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Isa};
+use nanomind_kernels::{self as kernels, Activations, Isa};
 
 use super::config::VisionConfig;
 use super::projector::NEWLINES;
@@ -34,9 +34,16 @@ impl Norm {
         }
     }
 
-    /// Values of a row.
-    pub(super) fn width(&self) -> usize {
-        self.weight.len()
+    /// Loads the norm of the rows `x` for `linears`.
+    pub(super) fn load_for<const N: usize>(
+        &self,
+        lane: &Lane,
+        x: &[f32],
+        linears: [&Linear; N],
+        activations: &mut Activations,
+    ) {
+        let matrices = linears.map(|linear| &linear.matrix);
+        activations.load_layer_norm(lane, x, &self.weight, &self.bias, self.epsilon, &matrices);
     }
 
     /// The norm of the rows `x`, written to `out`.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use half::f16;
 use nanomind_hal::tabm::{SlotReader, SlotWriter};
 use nanomind_hal::{JobCost, Lane};
-use nanomind_kernels::{self as kernels, Activations, Isa, KvView};
+use nanomind_kernels::{self as kernels, Activations, KvView, Nonlinearity};
 
 use super::config::{Activation, VisionConfig};
-use super::encoder::{Layer, Norm, VisionEncoder};
+use super::encoder::{Layer, VisionEncoder};
 use super::error::VisionError;
 use super::preprocess::Pixels;
 use super::slot::check_slot;
@@ -28,11 +28,9 @@ pub struct Encoding {
     done: Option<usize>,
     /// Unfolded patches, `[patches, 3 · patch_size²]`.
     unfolded: Vec<f32>,
-    /// The residual stream without the last block's output, `[tokens, width]`.
+    /// The residual stream, `[tokens, width]`.
     residual: Vec<f32>,
-    /// The last block's output, still to be added, `[tokens, width]`.
-    delta: Vec<f32>,
-    /// Normed rows, then the output of attention, `[tokens, width]`.
+    /// The output of attention, `[tokens, width]`.
     rows: Vec<f32>,
     /// Queries, keys and values, `[tokens, width]` each.
     projected: [Vec<f32>; 3],
@@ -58,7 +56,6 @@ impl Encoding {
             done: None,
             unfolded: floats(config.patches(), 3 * config.patch_size * config.patch_size)?,
             residual: stream()?,
-            delta: stream()?,
             rows: stream()?,
             projected: [stream()?, stream()?, stream()?],
             halves: [halves()?, halves()?],
@@ -83,21 +80,20 @@ impl Encoding {
         pixels.unfold(lane, patch_size, &mut self.unfolded);
         let first = encoder.config().tokens() - encoder.config().patches();
         self.activations.load_for(lane, &self.unfolded, &[&encoder.patch.matrix]);
-        let (class, patches) = self.delta.split_at_mut(first * width);
-        if let Some(embedding) = &encoder.class {
-            class.copy_from_slice(embedding);
-        }
-        kernels::matmul(lane, &encoder.patch.matrix, &self.activations, patches, encoder.patch.epilogue());
-        // The positions are added with the first block's input.
         self.residual.copy_from_slice(&encoder.positions);
+        let (class, patches) = self.residual.split_at_mut(first * width);
+        if let Some(embedding) = &encoder.class {
+            kernels::add(encoder.isa(), embedding, class);
+        }
+        kernels::matmul(lane, &encoder.patch.matrix, &self.activations, patches, encoder.patch.accumulate());
         if let Some(norm) = &encoder.pre_norm {
-            self.settle(lane);
-            normalise(lane, encoder.isa(), norm, &self.residual, &mut self.rows);
+            let (run, residual) = (ROWS_PER_TASK * width, &self.residual);
+            lane.for_each_chunk_mut(&mut self.rows, run, |task, out| {
+                norm.apply(encoder.isa(), &residual[task * run..][..out.len()], out);
+            });
             std::mem::swap(&mut self.residual, &mut self.rows);
-            self.delta.fill(0.0);
         }
         self.done = Some(0);
-        self.prepare_output(lane);
         Ok(())
     }
 
@@ -115,9 +111,6 @@ impl Encoding {
             self.feed_forward(lane, layer);
         }
         self.done = self.done.map(|_| range.end);
-        if !range.is_empty() {
-            self.prepare_output(lane);
-        }
     }
 
     /// What [`Encoding::advance`] of up to `layers` layers costs.
@@ -146,9 +139,8 @@ impl Encoding {
         self.done == Some(self.encoder.layers.len())
     }
 
-    /// Writes the patch embeddings to `out`, `[patches, width]`: the last addition, or the last norm where there is one,
-    /// has its result there. They come in the order of the picture's lines, but those that are projected together stand
-    /// together.
+    /// Writes the patch embeddings to `out`, `[patches, width]`, through the last norm where there is one. They come in the
+    /// order of the picture's lines, but those that are projected together stand together.
     ///
     /// # Panics
     /// The encoding is not complete, or `out` has another length.
@@ -157,15 +149,15 @@ impl Encoding {
         let config = self.encoder.config();
         let (isa, width) = (self.encoder.isa(), config.width);
         let first = (config.tokens() - config.patches()) * width;
-        let (residual, delta) = (&self.residual[first..], &self.delta[first..]);
+        let residual = &self.residual[first..];
         assert_eq!(out.len(), residual.len(), "the values of all patch embeddings");
         lane.for_each_chunk_mut(out, ROWS_PER_TASK * width, |task, out| {
             for (row, out) in out.chunks_exact_mut(width).enumerate() {
                 let start = config.patch_of_row(task * ROWS_PER_TASK + row) * width;
-                let (residual, delta) = (&residual[start..start + width], &delta[start..start + width]);
+                let residual = &residual[start..start + width];
                 match &self.encoder.post_norm {
                     Some(norm) => norm.apply(isa, residual, out),
-                    None => out.iter_mut().zip(residual).zip(delta).for_each(|((out, x), y)| *out = x + y),
+                    None => out.copy_from_slice(residual),
                 }
             }
         });
@@ -182,26 +174,10 @@ impl Encoding {
         Ok(slot.publish(config.patches()))
     }
 
-    /// Once all layers are done: brings the residual stream together for the last norm.
-    fn prepare_output(&mut self, lane: &Lane) {
-        if self.is_complete() && self.encoder.post_norm.is_some() {
-            self.settle(lane);
-        }
-    }
-
     fn next_layers(&self, layers: usize) -> Range<usize> {
         let all = self.encoder.layers.len();
         let done = self.done.unwrap_or(all);
         done..all.min(done.saturating_add(layers.max(1)))
-    }
-
-    /// Adds the last block's output to the residual stream.
-    fn settle(&mut self, lane: &Lane) {
-        let (isa, run) = (self.encoder.isa(), ROWS_PER_TASK * self.encoder.config().width);
-        let delta = &self.delta;
-        lane.for_each_chunk_mut(&mut self.residual, run, |task, rows| {
-            kernels::add(isa, &delta[task * run..task * run + rows.len()], rows);
-        });
     }
 
     /// Norm, attention of every position to every other, output projection.
@@ -209,10 +185,8 @@ impl Encoding {
         let isa = self.encoder.isa();
         let VisionConfig { width, heads, head_dim, .. } = *self.encoder.config();
         let tokens = self.residual.len() / width;
-        self.settle(lane);
-        normalise(lane, isa, &layer.attention_norm, &self.residual, &mut self.rows);
         let linears = [&layer.query, &layer.key, &layer.value];
-        self.activations.load_for(lane, &self.rows, &linears.map(|linear| &linear.matrix));
+        layer.attention_norm.load_for(lane, &self.residual, linears, &mut self.activations);
         let [query, key, value] = &mut self.projected;
         let mut products = [layer.query.product(query), layer.key.product(key), layer.value.product(value)];
         kernels::matmul_many(lane, &self.activations, &mut products);
@@ -226,30 +200,19 @@ impl Encoding {
         let view = KvView::new(&self.halves[0], &self.halves[1], heads, heads, tokens, head_dim);
         kernels::attention_to_all(lane, isa, query, &view, tokens, 1.0 / (head_dim as f32).sqrt(), &mut self.rows);
         self.activations.load_for(lane, &self.rows, &[&layer.output.matrix]);
-        kernels::matmul(lane, &layer.output.matrix, &self.activations, &mut self.delta, layer.output.epilogue());
+        kernels::matmul(lane, &layer.output.matrix, &self.activations, &mut self.residual, layer.output.accumulate());
     }
 
     /// Norm and the two projections with the activation between them.
     fn feed_forward(&mut self, lane: &Lane, layer: &Layer) {
-        let isa = self.encoder.isa();
-        self.settle(lane);
-        normalise(lane, isa, &layer.feed_forward_norm, &self.residual, &mut self.rows);
-        self.activations.load_for(lane, &self.rows, &[&layer.up.matrix]);
-        kernels::matmul(lane, &layer.up.matrix, &self.activations, &mut self.hidden, layer.up.epilogue());
-        let activation = match self.encoder.config().activation {
-            Activation::Gelu => kernels::gelu_tanh,
-            Activation::Silu => kernels::silu,
-            Activation::QuickGelu => kernels::gelu_quick,
+        layer.feed_forward_norm.load_for(lane, &self.residual, [&layer.up], &mut self.activations);
+        let function = match self.encoder.config().activation {
+            Activation::Gelu => Nonlinearity::GeluTanh,
+            Activation::Silu => Nonlinearity::Silu,
+            Activation::QuickGelu => Nonlinearity::GeluQuick,
         };
-        let run = ROWS_PER_TASK * layer.up.matrix.rows();
-        lane.for_each_chunk_mut(&mut self.hidden, run, |_, rows| activation(isa, rows));
+        kernels::matmul(lane, &layer.up.matrix, &self.activations, &mut self.hidden, layer.up.activate(function));
         self.activations.load_for(lane, &self.hidden, &[&layer.down.matrix]);
-        kernels::matmul(lane, &layer.down.matrix, &self.activations, &mut self.delta, layer.down.epilogue());
+        kernels::matmul(lane, &layer.down.matrix, &self.activations, &mut self.residual, layer.down.accumulate());
     }
-}
-
-/// The norm of `rows`, written to `out`.
-fn normalise(lane: &Lane, isa: Isa, norm: &Norm, rows: &[f32], out: &mut [f32]) {
-    let run = ROWS_PER_TASK * norm.width();
-    lane.for_each_chunk_mut(out, run, |task, out| norm.apply(isa, &rows[task * run..][..out.len()], out));
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nanomind_hal::tabm::SlotWriter;
 use nanomind_hal::{JobCost, Lane};
-use nanomind_kernels::{self as kernels, Activations, Isa};
+use nanomind_kernels::{self as kernels, Activations, Isa, Nonlinearity};
 
 pub use arrangement::Arrangement;
 pub use config::{Merge, ProjectorConfig, ProjectorKind};
@@ -25,9 +25,6 @@ use super::slot::check_slot;
 use crate::gguf::{Gguf, GgufError};
 use crate::loader::{Linear, LoadProgress, ModelError};
 use crate::shape::{MatrixShape, ProjectorShape};
-
-/// Rows that one task of the lane takes.
-const ROWS_PER_TASK: usize = 8;
 
 /// The projector of an mmproj file: immutable weights, shared by all lanes.
 ///
@@ -199,8 +196,13 @@ impl Projector {
         let hidden = first.matrix.rows();
         work.hidden.resize(input.len() / first.matrix.cols() * hidden, 0.0);
         work.activations.load_for(lane, input, &[&first.matrix]);
-        kernels::matmul(lane, &first.matrix, &work.activations, &mut work.hidden, first.epilogue());
-        lane.for_each_chunk_mut(&mut work.hidden, ROWS_PER_TASK * hidden, |_, rows| kernels::gelu_erf(self.isa, rows));
+        kernels::matmul(
+            lane,
+            &first.matrix,
+            &work.activations,
+            &mut work.hidden,
+            first.activate(Nonlinearity::GeluErf),
+        );
     }
 
     /// The second projection of the hidden rows of `blocks`, into their final rows.
