@@ -20,6 +20,22 @@ pub(crate) async fn call<T: Send + 'static>(
     receiver.await.unwrap_or_else(|_| Err(gone()))
 }
 
+/// What is no longer than this fits wherever there is any room: a pipe that is ready takes a page.
+const SHORT: usize = 1024;
+
+/// Whether `out` takes something now without making its writer wait.
+fn is_ready(out: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(out, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut polled, Some(&at_once)), Ok(ready) if ready > 0)
+}
+
+/// Writes a short text here and now, if `out` takes it without making anybody wait; `None` where a [`Writer`] should. On
+/// a machine whose cores all compute, a piece of an answer so wakes no further thread.
+pub(crate) fn write_at_once(mut out: impl Write + AsFd, text: &str) -> Option<io::Result<()>> {
+    (text.len() <= SHORT && is_ready(&out)).then(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
 /// Text to be written, and whom to tell when it is.
 type Order = (String, Box<dyn FnOnce(io::Result<()>) + Send>);
 
@@ -53,9 +69,7 @@ impl Writer {
     /// Writes a last short text without anybody to wait for it, unless `out`, which this writes to, takes nothing now: a
     /// reader that does not read must not keep the program from ending.
     pub(crate) fn write_last(&mut self, out: impl AsFd, text: &str) {
-        let mut polled = [PollFd::new(&out, PollFlags::OUT)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if !matches!(poll(&mut polled, Some(&at_once)), Ok(ready) if ready > 0) {
+        if !is_ready(&out) {
             return;
         }
         let (told, written) = sync_channel(1);

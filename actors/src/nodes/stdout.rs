@@ -10,7 +10,7 @@ use crate::error::NodeError;
 use crate::node::{Node, NodeContext};
 use crate::packet::Packet;
 use crate::request::RequestId;
-use crate::threads::Writer;
+use crate::threads::{Writer, write_at_once};
 
 const STREAM: &str = "standard output";
 
@@ -99,7 +99,14 @@ struct Page {
 
 impl Page {
     async fn write(&mut self, text: String) -> io::Result<()> {
-        if text.is_empty() { Ok(()) } else { self.writer.write(text).await }
+        if text.is_empty() {
+            return Ok(());
+        }
+        // Nothing is on its way: each write was waited for.
+        match write_at_once(io::stdout(), &text) {
+            Some(written) => written,
+            None => self.writer.write(text).await,
+        }
     }
 
     /// Keeps a piece of an answer for when those before it have ended.
