@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +25,8 @@ pub(super) struct Desk {
     state: Mutex<State>,
     /// Wakes the thread that waits for jobs; a task leaves its waker in the state.
     submitted: Condvar,
+    /// Whether there is something to do: for a thread that looks now and then before it sleeps. Written under the lock.
+    called: AtomicBool,
 }
 
 struct State {
@@ -55,7 +59,7 @@ impl Desk {
             lost: false,
             stopped: false,
         };
-        Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new() }
+        Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new(), called: AtomicBool::new(false) }
     }
 
     /// Puts a job in the queue. Once stopped, it is dropped, which is what tells its handle.
@@ -115,8 +119,15 @@ impl Desk {
         drop(failed);
     }
 
-    /// Blocks this thread until a job waits; `false` once stopped.
-    pub(super) fn wait(&self) -> bool {
+    /// Blocks this thread until a job waits; `false` once stopped. For `patience` it looks now and then, and leaves the
+    /// core to whoever wants it in between; then it sleeps.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        if !patience.is_zero() {
+            let idle = self.clock.now();
+            while !self.called.load(Ordering::Relaxed) && self.clock.now().since(idle) < patience {
+                thread::yield_now();
+            }
+        }
         let mut state = self.state.lock();
         while state.queue.is_empty() {
             if state.stopped {
@@ -145,6 +156,7 @@ impl Desk {
 
     /// Wakes whoever waits for jobs.
     fn ring(&self, state: &mut State) {
+        self.called.store(true, Ordering::Relaxed);
         self.submitted.notify_one();
         if let Some(waker) = state.waker.take() {
             waker.wake();
@@ -155,6 +167,7 @@ impl Desk {
     pub(super) fn begin(&self) -> Option<(Waiting, Duration)> {
         let mut state = self.state.lock();
         let next = state.queue.pop()?;
+        self.called.store(!state.queue.is_empty() || state.stopped, Ordering::Relaxed);
         let label = &next.order.label;
         let predicted = state.costs.predict(&label.node, label.phase, next.order.cost).time;
         state.running_for = predicted;
