@@ -15,6 +15,7 @@ mod memory;
 mod power;
 mod probe;
 pub mod profile;
+pub mod ron_fault;
 mod sync;
 
 pub use accelerator::{

@@ -6,7 +6,6 @@
 mod accelerator;
 mod battery;
 mod embedded;
-mod fault;
 mod figures;
 mod quantity;
 mod roofline;
@@ -30,6 +29,7 @@ pub use sourced::{Origin, OriginError, Sourced};
 
 use crate::accelerator::AcceleratorId;
 use crate::cpu::CoreGroup;
+use crate::ron_fault;
 
 /// A profile is no larger than this: ours are a tenth of it.
 const MAX_BYTES: u64 = 256 << 10;
@@ -129,7 +129,7 @@ impl DeviceProfile {
             path: path.to_owned(),
             line: error.span.start.line,
             column: error.span.start.col,
-            what: fault::describe(&error, text),
+            what: ron_fault::describe(&error, text, |_, _| None),
         })
     }
 

@@ -38,11 +38,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use nanomind_hal::AcceleratorId;
+use nanomind_graphs::nearest_word;
+use nanomind_hal::{AcceleratorId, ron_fault};
 use ron::extensions::Extensions;
 use serde::Deserialize;
 
-use super::mistake::{self, ScenarioError};
+use super::mistake::ScenarioError;
 use super::values::{Celsius, ChargerWatts, Level, NamedMode, PerHour, Side, Time, TimeOfDay, Tokens};
 use super::{Ambient, Charging, Failing, Fault, ModeHold, Motion, Moving, Prompts, Question, Rate, Scenario};
 
@@ -76,7 +77,7 @@ impl Scenario {
             path: path.to_owned(),
             line: error.span.start.line,
             column: error.span.start.col,
-            what: mistake::describe(&error, text),
+            what: ron_fault::describe(&error, text, |found, expected| nearest_word(found, expected.iter().copied())),
         })?;
         Ok(written.into())
     }

@@ -1,17 +1,28 @@
-//! What is wrong in the text of a profile, in the words of the house: `expected …, found …`.
+//! What is wrong in a RON text (a profile, a scenario), in the words of the house: `expected …, found …`.
 
 use ron::Error;
 use ron::error::SpannedError;
 
-/// What a mistake says, its place apart.
-pub(super) fn describe(error: &SpannedError, text: &str) -> String {
+/// What a mistake in `text` says, its place apart. `meant` picks, of the names that may stand there, the one that an
+/// unknown name was probably meant to be.
+pub fn describe(
+    error: &SpannedError,
+    text: &str,
+    meant: impl Fn(&str, &[&'static str]) -> Option<&'static str>,
+) -> String {
+    let meant = |found: &str, expected: &[&'static str]| match meant(found, expected) {
+        Some(word) => format!("; did you mean {word:?}?"),
+        None => String::new(),
+    };
     match &error.code {
         // What our own types say.
         Error::Message(what) => what.clone(),
         Error::NoSuchStructField { expected, found, .. } => {
-            format!("expected {}, found the unknown field `{found}`", one_of(expected))
+            format!("expected {}, found the unknown field `{found}`{}", one_of(expected), meant(found, expected))
         }
-        Error::NoSuchEnumVariant { expected, found, .. } => format!("expected {}, found `{found}`", one_of(expected)),
+        Error::NoSuchEnumVariant { expected, found, .. } => {
+            format!("expected {}, found `{found}`{}", one_of(expected), meant(found, expected))
+        }
         Error::MissingStructField { field, .. } => format!("expected a field `{field}`, found none"),
         Error::DuplicateStructField { field, .. } => format!("expected `{field}` once, found it twice"),
         Error::InvalidValueForType { expected, found } => format!("expected {expected}, found {found}"),
