@@ -6,21 +6,31 @@ use crate::convolution::Convolution;
 use crate::cpu::{self, LayerNorm, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source, Windows};
 use crate::{Isa, Matrix};
 
-/// Words of one group of 32 columns of one token: codes in two planes, scales, sums.
+/// Words of one plane of a group of 32 columns of one token: codes, scale, what products start from.
 ///
-/// A code has 15 bits, `high · 128 + low` with `high` in −127..=127 and `low` in −64..=63: one plane of 8 bits would
-/// turn a prediction of SmolLM2 every hundred tokens, two planes cost a second integer dot product and turn none.
+/// A code has 15 bits, `high · 128 + low` with `high` in −127..=127 and `low` in −64..=63, in two planes of 8. The second
+/// plane costs a second integer dot product, so groups that need no more than 8 bits have low codes of 0, and where no
+/// token of a tile needs more, the low plane is not read.
 ///
-/// A tile of `T` tokens holds, group after group: 8·T words of high codes (token after token), 8·T words of low codes,
-/// then T words each of the scale, of scale · sum of codes, and of minus the sums of all 32, the first 16 and the last
-/// 16 codes.
-pub(crate) const GROUP_WORDS: usize = 21;
-/// Where the low codes of a group are, in words a token.
-pub(crate) const LOW_AT: usize = 8;
-/// Where the scales of a group are, in words a token.
-pub(crate) const SCALES_AT: usize = 16;
-/// Where the negated sums of a group are, in words a token.
-pub(crate) const SUMS_AT: usize = 18;
+/// A plane of a tile of `T` tokens holds 8·T words of codes (token after token), then T words each of the scale and of
+/// −8, −16 and −128 times the sum of the codes and −32 times the sums of the first and the last 16: for a format whose
+/// zero is such a code, the integer that its dot product starts from.
+pub(crate) const PLANE_WORDS: usize = 14;
+/// Where the scales of a plane are, in words a token.
+pub(crate) const SCALES_AT: usize = 8;
+/// Where the starts of a plane's products are, in words a token.
+pub(crate) const STARTS_AT: usize = 9;
+/// Powers of two that the sums of all 32 codes, of the first 16 and of the last 16 are multiplied by, in order.
+pub(crate) const START_BITS: [u32; 5] = [3, 4, 7, 5, 5];
+/// Words of one group of one token: the high plane, the sum of the coded values, whether any token of the tile needs
+/// the low plane (of the first token's word only), and the low plane.
+pub(crate) const GROUP_WORDS: usize = 2 * PLANE_WORDS + 2;
+/// Where the sums of a group's values are, in words a token.
+pub(crate) const TOTALS_AT: usize = PLANE_WORDS;
+/// Where a group says whether its low plane is needed, in words a token.
+pub(crate) const NEEDED_AT: usize = PLANE_WORDS + 1;
+/// Where the low plane of a group is, in words a token.
+pub(crate) const LOW_AT: usize = PLANE_WORDS + 2;
 /// The value of a high code of 1, as a power of two.
 pub(crate) const HIGH_BITS: u32 = 7;
 
@@ -42,7 +52,8 @@ pub struct Activations {
 /// Which forms to make.
 #[derive(Debug, Clone, Copy)]
 struct Forms {
-    codes: bool,
+    /// Codes, with low planes for groups that rise so far above their row's mean.
+    codes: Option<f32>,
     floats: bool,
 }
 
@@ -51,8 +62,9 @@ impl Forms {
         for matrix in matrices {
             assert_eq!(matrix.cols(), cols, "a matrix of {} columns, an input of {cols}", matrix.cols());
         }
+        let coded = matrices.iter().filter(|matrix| !matrix.format().is_float());
         Forms {
-            codes: matrices.iter().any(|matrix| !matrix.format().is_float()),
+            codes: coded.map(|matrix| matrix.outliers()).reduce(f32::min),
             floats: matrices.iter().any(|matrix| matrix.format().is_float()),
         }
     }
@@ -86,7 +98,7 @@ impl Activations {
     /// # Panics
     /// `x` is no whole number of rows.
     pub fn load(&mut self, lane: &Lane, x: &[f32], cols: usize) {
-        let forms = Forms { codes: cols.is_multiple_of(32), floats: true };
+        let forms = Forms { codes: cols.is_multiple_of(32).then_some(0.0), floats: true };
         self.load_rows(lane, &Plain { x, cols }, rows_of(x, cols), cols, forms);
     }
 
@@ -156,14 +168,15 @@ impl Activations {
     fn load_rows<S: Source>(&mut self, lane: &Lane, source: &S, tokens: usize, cols: usize, forms: Forms) {
         (self.tokens, self.cols) = (tokens, cols);
         let tile = cpu::tile_tokens(self.isa);
-        let groups = if forms.codes { cols / 32 } else { 0 };
+        let groups = if forms.codes.is_some() { cols / 32 } else { 0 };
+        let outliers = forms.codes.unwrap_or_default();
         resize(&mut self.codes, groups * GROUP_WORDS * tokens, 0);
         if !self.codes.is_empty() {
             let isa = self.isa;
             lane.for_each_chunk_mut(&mut self.codes, tile * groups * GROUP_WORDS, |index, mut words| {
                 for (first, count) in tiles(index * tile, words.len() / (groups * GROUP_WORDS), tile) {
                     let (now, rest) = words.split_at_mut(count * groups * GROUP_WORDS);
-                    cpu::run(isa, LoadCodes { source, first, tokens: count, out: now });
+                    cpu::run(isa, LoadCodes { source, first, tokens: count, outliers, out: now });
                     words = rest;
                 }
             });

@@ -35,17 +35,22 @@ pub(crate) unsafe trait Vector {
 
     /// No products yet.
     unsafe fn no_sums() -> Self::Sums;
-    /// Adds the products of each row's 4 codes, below `2^BITS` (4, 6 or 8), with 4 activations of one plane, in
-    /// −127..=127. At most 8 steps before [`Vector::finish`].
+    /// What dot products of codes below `2^BITS` (4, 6 or 8) start from where the code that means zero is `2^ZERO` (none
+    /// if `ZERO` is 0): `start`, which is minus that code times the sum of the activations. Here, or else in
+    /// [`Vector::finish`].
+    unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> Self::Sums;
+    /// Adds the products of each row's 4 codes with 4 activations of one plane, in −127..=127. At most 8 steps before
+    /// [`Vector::finish`].
     unsafe fn dot<const BITS: u32>(sums: Self::Sums, codes: Self::Codes, activations: *const i8) -> Self::Sums;
-    /// The dot products `Σ (code − zero) · activation` over both planes, whose activations are `high · 2^HIGH_BITS +
-    /// low`: an exact integer, rounded once. The zero is `2^ZERO` (none if `ZERO` is 0); `negated_sum` is minus the sum
-    /// of the activations.
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(
-        high: Self::Sums,
-        low: Self::Sums,
-        negated_sum: *const i32,
-    ) -> Self::Floats;
+    /// Sums of the high plane in units of the low one, to add products of the low plane to as those of 6-bit (or 8-bit)
+    /// codes. Has what [`Vector::finish`] does to sums of the high plane, and adds what the low plane starts from.
+    unsafe fn raise<const BITS: u32, const ZERO: u32>(
+        sums: Self::Sums,
+        high: *const i32,
+        low: *const i32,
+    ) -> Self::Sums;
+    /// The dot products `Σ (code − zero) · activation`, to single precision.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, start: *const i32) -> Self::Floats;
 
     /// All lanes zero.
     unsafe fn zero() -> Self::Floats;
@@ -84,7 +89,7 @@ pub(crate) unsafe trait Vector {
 
     /// Codes 32 values; the same bits as [`load::code_group`], which says what it gives.
     #[inline(always)]
-    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
+    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [[i32; 2]; 2]) {
         load::code_group(values, high, low)
     }
 

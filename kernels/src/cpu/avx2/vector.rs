@@ -12,6 +12,24 @@ use crate::cpu::vector::Vector;
 /// (their zero is 128) and multiplied by magnitude.
 pub(crate) struct Avx2<const VNNI: bool>;
 
+impl<const VNNI: bool> Avx2<VNNI> {
+    /// Sums with 32 bits and their start, if they do not have both already.
+    ///
+    /// # Safety
+    /// The caller has the features and lends one value.
+    #[inline(always)]
+    unsafe fn widen<const BITS: u32, const ZERO: u32>(sums: __m256i, start: *const i32) -> __m256i {
+        if VNNI || BITS != 4 {
+            return sums;
+        }
+        // SAFETY: as the caller says.
+        unsafe {
+            let wide = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+            if ZERO > 0 { _mm256_add_epi32(wide, _mm256_set1_epi32(start.read_unaligned())) } else { wide }
+        }
+    }
+}
+
 // SAFETY: the instructions are those that `super::run` and, with `VNNI`, `super::run_vnni` enable; every function is
 // inlined into them.
 unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
@@ -72,23 +90,29 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m256i, low: __m256i, negated_sum: *const i32) -> __m256 {
+    unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> __m256i {
         // SAFETY: the caller has the features and lends one value.
         unsafe {
-            let (mut high, mut low) = (high, low);
-            if !VNNI && BITS == 4 {
-                let ones = _mm256_set1_epi16(1);
-                (high, low) = (_mm256_madd_epi16(high, ones), _mm256_madd_epi16(low, ones));
-            }
-            let mut sums = _mm256_add_epi32(_mm256_slli_epi32::<{ HIGH_BITS as i32 }>(high), low);
-            // Without VNNI, 8-bit codes have lost their zero already.
-            if ZERO > 0 && (VNNI || BITS < 8) {
-                let zeros =
-                    _mm256_sll_epi32(_mm256_set1_epi32(negated_sum.read_unaligned()), _mm_cvtsi32_si128(ZERO as i32));
-                sums = _mm256_add_epi32(sums, zeros);
-            }
-            _mm256_cvtepi32_ps(sums)
+            // Without VNNI, sums of 4-bit codes have 16 bits, and 8-bit codes lose their zero in each product.
+            let here = ZERO > 0 && (VNNI || BITS == 6);
+            if here { _mm256_set1_epi32(start.read_unaligned()) } else { _mm256_setzero_si256() }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: __m256i, high: *const i32, low: *const i32) -> __m256i {
+        // SAFETY: the caller has the features and lends one value of each.
+        unsafe {
+            let sums = _mm256_slli_epi32::<{ HIGH_BITS as i32 }>(Self::widen::<BITS, ZERO>(sums, high));
+            let here = ZERO > 0 && (VNNI || BITS < 8);
+            if here { _mm256_add_epi32(sums, _mm256_set1_epi32(low.read_unaligned())) } else { sums }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m256i, start: *const i32) -> __m256 {
+        // SAFETY: as the caller says.
+        unsafe { _mm256_cvtepi32_ps(Self::widen::<BITS, ZERO>(sums, start)) }
     }
 
     #[inline(always)]

@@ -51,16 +51,24 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m512i, low: __m512i, negated_sum: *const i32) -> __m512 {
+    unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> __m512i {
+        // SAFETY: the caller has the features and lends one value.
+        unsafe { if ZERO > 0 { _mm512_set1_epi32(start.read_unaligned()) } else { _mm512_setzero_si512() } }
+    }
+
+    #[inline(always)]
+    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32, low: *const i32) -> __m512i {
         // SAFETY: the caller has the features and lends one value.
         unsafe {
-            let mut sums = _mm512_add_epi32(_mm512_slli_epi32::<HIGH_BITS>(high), low);
-            if ZERO > 0 {
-                let zeros = _mm512_slli_epi32::<ZERO>(_mm512_set1_epi32(negated_sum.read_unaligned()));
-                sums = _mm512_add_epi32(sums, zeros);
-            }
-            _mm512_cvtepi32_ps(sums)
+            let raised = _mm512_slli_epi32::<HIGH_BITS>(sums);
+            if ZERO > 0 { _mm512_add_epi32(raised, _mm512_set1_epi32(low.read_unaligned())) } else { raised }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32) -> __m512 {
+        // SAFETY: the caller has the features.
+        unsafe { _mm512_cvtepi32_ps(sums) }
     }
 
     #[inline(always)]
@@ -165,7 +173,7 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
+    unsafe fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [[i32; 2]; 2]) {
         // SAFETY: the caller has the features; the loads and the stores are as long as the arrays.
         unsafe {
             let (first, second) = (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16)));
@@ -178,15 +186,22 @@ unsafe impl Vector for Avx512 {
             let inverse = _mm512_set1_ps(inverse);
             let first = _mm512_cvtps_epi32(_mm512_mul_ps(first, inverse));
             let second = _mm512_cvtps_epi32(_mm512_mul_ps(second, inverse));
-            for (at, codes) in [(0, first), (16, second)] {
+            let mut sums = [_mm_setzero_si128(); 4];
+            for (half, codes) in [first, second].into_iter().enumerate() {
                 // Rounded to nearest, so that what is left fits 7 bits with a sign.
-                let half = _mm512_set1_epi32(1 << (HIGH_BITS - 1));
-                let upper = _mm512_srai_epi32::<HIGH_BITS>(_mm512_add_epi32(codes, half));
+                let rounder = _mm512_set1_epi32(1 << (HIGH_BITS - 1));
+                let upper = _mm512_srai_epi32::<HIGH_BITS>(_mm512_add_epi32(codes, rounder));
                 let lower = _mm512_sub_epi32(codes, _mm512_slli_epi32::<HIGH_BITS>(upper));
-                _mm_storeu_si128(high.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(upper));
-                _mm_storeu_si128(low.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(lower));
+                let (upper, lower) = (_mm512_cvtepi32_epi8(upper), _mm512_cvtepi32_epi8(lower));
+                _mm_storeu_si128(high.as_mut_ptr().add(16 * half).cast(), upper);
+                _mm_storeu_si128(low.as_mut_ptr().add(16 * half).cast(), lower);
+                let (ones, none) = (_mm_set1_epi8(1), _mm_setzero_si128());
+                sums[half] = _mm_dpbusd_epi32(none, ones, upper);
+                sums[2 + half] = _mm_dpbusd_epi32(none, ones, lower);
             }
-            let halves = [_mm512_reduce_add_epi32(first), _mm512_reduce_add_epi32(second)];
+            let sums = _mm_hadd_epi32(_mm_hadd_epi32(sums[0], sums[1]), _mm_hadd_epi32(sums[2], sums[3]));
+            let mut halves = [[0; 2]; 2];
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), sums);
             (scale, halves)
         }
     }

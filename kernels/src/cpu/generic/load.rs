@@ -1,7 +1,8 @@
 //! Brings input rows into the form that integer weights are multiplied with: groups of 32 values as codes in two planes.
 
-use super::rows::fold;
-use crate::activations::{GROUP_WORDS, HIGH_BITS, LOW_AT, SCALES_AT, SUMS_AT};
+use crate::activations::{
+    GROUP_WORDS, HIGH_BITS, LOW_AT, NEEDED_AT, PLANE_WORDS, SCALES_AT, START_BITS, STARTS_AT, TOTALS_AT,
+};
 use crate::block::GROUP;
 use crate::cpu::Op;
 use crate::cpu::vector::Vector;
@@ -30,6 +31,8 @@ pub(crate) struct LoadCodes<'a, S> {
     pub(crate) first: usize,
     /// Tokens of the tile.
     pub(crate) tokens: usize,
+    /// How far the largest value of a group rises above the mean of its row's groups before it needs its low plane.
+    pub(crate) outliers: f32,
     /// The tile's words.
     pub(crate) out: &'a mut [u32],
 }
@@ -39,42 +42,88 @@ impl<S: Source> Op for LoadCodes<'_, S> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         // SAFETY: as the caller says.
-        unsafe { load_codes::<V, S>(self.source, self.first, self.tokens, self.out) };
+        unsafe { load_codes::<V, S>(self.source, self.first, self.tokens, self.outliers, self.out) };
     }
 }
 
 /// Codes the tokens `first..first + tokens` (one tile) into `out`, `[group]` of [`GROUP_WORDS`] · `tokens` words.
 #[inline(always)]
-unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, out: &mut [u32]) {
+unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, outliers: f32, out: &mut [u32]) {
     for t in 0..tokens {
         let row = source.begin(first + t);
         for (index, words) in out.chunks_exact_mut(GROUP_WORDS * tokens).enumerate() {
             let mut values = [0f32; GROUP];
             source.group(first + t, index * GROUP, row, &mut values);
-            let (high, low) = words[..SCALES_AT * tokens].split_at_mut(LOW_AT * tokens);
-            let high = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(high)[t];
-            let low = &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(low)[t];
+            let (high, low) = words.split_at_mut(LOW_AT * tokens);
             // SAFETY: as the caller says.
-            let (scale, halves) = unsafe { V::code_group(&values, high, low) };
-            let sum = halves[0].wrapping_add(halves[1]);
-            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127 · 128, which is exact")]
-            let scaled_sum = scale * sum as f32;
-            words[SCALES_AT * tokens + t] = scale.to_bits();
-            words[(SCALES_AT + 1) * tokens + t] = scaled_sum.to_bits();
-            words[SUMS_AT * tokens + t] = sum.wrapping_neg().cast_unsigned();
-            words[(SUMS_AT + 1) * tokens + t] = halves[0].wrapping_neg().cast_unsigned();
-            words[(SUMS_AT + 2) * tokens + t] = halves[1].wrapping_neg().cast_unsigned();
+            let (scale, sums) = unsafe { V::code_group(&values, codes(high, tokens, t), codes(low, tokens, t)) };
+            finish_plane(&mut high[..PLANE_WORDS * tokens], tokens, t, HIGH_UNIT * scale, sums[0]);
+            finish_plane(low, tokens, t, scale, sums[1]);
+        }
+        choose_planes(out, tokens, t, outliers);
+    }
+}
+
+/// The codes of token `t` in a plane.
+#[inline(always)]
+fn codes(plane: &mut [u32], tokens: usize, t: usize) -> &mut [i8; GROUP] {
+    &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(&mut plane[..SCALES_AT * tokens])[t]
+}
+
+/// Writes a plane's words of token `t` beside its codes.
+#[inline(always)]
+fn finish_plane(plane: &mut [u32], tokens: usize, t: usize, scale: f32, sums: [i32; 2]) {
+    plane[SCALES_AT * tokens + t] = scale.to_bits();
+    let all = sums[0].wrapping_add(sums[1]);
+    for (at, (sum, bits)) in [all, all, all, sums[0], sums[1]].into_iter().zip(START_BITS).enumerate() {
+        plane[(STARTS_AT + at) * tokens + t] = (sum << bits).wrapping_neg().cast_unsigned();
+    }
+}
+
+/// Decides which groups of token `t` need their low plane, from nothing but the token's own row: those whose largest
+/// value, and with it the error of codes of 8 bits, is over `outliers` times the mean of the row's groups. The low
+/// codes of the others become 0.
+#[inline(always)]
+fn choose_planes(out: &mut [u32], tokens: usize, t: usize, outliers: f32) {
+    let scale_at = (LOW_AT + SCALES_AT) * tokens + t;
+    let (mut sum, mut groups) = (0.0, 0.0);
+    for words in out.chunks_exact(GROUP_WORDS * tokens) {
+        sum += f32::from_bits(words[scale_at]);
+        groups += 1.0;
+    }
+    let most = outliers * (sum / groups);
+    for words in out.chunks_exact_mut(GROUP_WORDS * tokens) {
+        let coded = |plane: usize| {
+            let start = words[(plane + STARTS_AT) * tokens + t].cast_signed();
+            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127, which is exact")]
+            let sum = -(start >> START_BITS[0]) as f32;
+            f32::from_bits(words[(plane + SCALES_AT) * tokens + t]) * sum
+        };
+        let needed = f32::from_bits(words[scale_at]) > most;
+        let total = if needed { coded(0) + coded(LOW_AT) } else { coded(0) };
+        words[TOTALS_AT * tokens + t] = total.to_bits();
+        let others = if t == 0 { 0 } else { words[NEEDED_AT * tokens] };
+        words[NEEDED_AT * tokens] = others | u32::from(needed);
+        if !needed {
+            let low = &mut words[LOW_AT * tokens..];
+            *codes(low, tokens, t) = [0; GROUP];
+            for start in 0..START_BITS.len() {
+                low[(STARTS_AT + start) * tokens + t] = 0;
+            }
         }
     }
 }
 
+/// What a high code of 1 is worth in low ones.
+const HIGH_UNIT: f32 = (1 << HIGH_BITS) as f32;
+
 /// The largest code: the largest high code, and no low one.
 const LARGEST_CODE: f32 = (127 << HIGH_BITS) as f32;
 
-/// Makes the codes of 32 values, to nearest and ties to even, in their two planes; gives the scale and the sums of the
-/// codes of each half.
+/// Makes the codes of 32 values, to nearest and ties to even, in their two planes; gives the scale of the
+/// low codes and the sums of the high and of the low codes of each half.
 #[inline(always)]
-pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [i32; 2]) {
+pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [[i32; 2]; 2]) {
     // Magnitudes compare like the integers of their bits, and not-a-number is the largest: it ends up in the scale.
     let mut largest = 0u32;
     for value in values {
@@ -86,7 +135,7 @@ pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mu
         // Only not-a-numbers leave ±127 · 128, and their scale makes whatever comes of them not-a-number again.
         *integer = (value * inverse + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed();
     }
-    for ((high, low), integer) in high.iter_mut().zip(low).zip(integers) {
+    for ((high, low), integer) in high.iter_mut().zip(&mut *low).zip(integers) {
         // Rounded to nearest, so that what is left fits 7 bits with a sign.
         let upper = integer.wrapping_add(1 << (HIGH_BITS - 1)) >> HIGH_BITS;
         #[expect(clippy::cast_possible_truncation, reason = "as above")]
@@ -94,8 +143,11 @@ pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mu
             (*high, *low) = (upper as i8, integer.wrapping_sub(upper << HIGH_BITS) as i8);
         }
     }
-    let (first, second) = integers.as_chunks::<16>().0.split_at(1);
-    (scale, [fold(first[0], i32::wrapping_add), fold(second[0], i32::wrapping_add)])
+    let halves = |codes: &[i8; GROUP]| {
+        let (first, second) = codes.split_at(GROUP / 2);
+        [first, second].map(|half| half.iter().map(|code| i32::from(*code)).sum())
+    };
+    (scale, [halves(high), halves(low)])
 }
 
 /// The scale of a group and its inverse, from its largest magnitude.

@@ -1,14 +1,16 @@
 //! One tile of a product of integer weights: 16 rows × 1 to 8 tokens, over all columns.
 //!
 //! A value is the sum over blocks of 32 columns, in column order, of `dot · (scale · activation scale)` and
-//! `min · activation sum`, each added by one multiply-add. Nothing of that order depends on the tile's size, on which
-//! tile a token is in or on who computes it, so results do not either.
+//! `min · activation sum`, each added by one multiply-add. Where a group of one of its tokens needs both planes, a tile
+//! computes both for all of them: the others' low codes are 0 there, and `high · 2^HIGH_BITS` in units of the low scale
+//! is to the bit what `high` is in units of the high one. So nothing depends on the tile's size, on which tile a token is
+//! in or on who computes it.
 
 use std::ops::Range;
 
 use super::tile::{Tile, TileKernel, finish_tile};
 use crate::Format;
-use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, SUMS_AT};
+use crate::activations::{GROUP_WORDS, LOW_AT, NEEDED_AT, SCALES_AT, STARTS_AT, TOTALS_AT};
 use crate::block::{self, Offset};
 use crate::cpu::vector::Vector;
 use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
@@ -101,90 +103,119 @@ unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
 ) {
     // SAFETY: the caller lends one group of each.
     unsafe {
-        let activations = group.cast::<i8>();
-        let factors = group.add(SCALES_AT * T).cast::<f32>();
-        let sums = group.add(SUMS_AT * T).cast::<i32>();
+        let needed = *group.add(NEEDED_AT * T) != 0;
         if F::HALVES {
             for half in 0..2 {
                 let scale = V::mul(d, V::load_i8(scales.add(PANEL_ROWS * half).cast()));
-                let sums = sums.add((1 + half) * T);
-                let dots = dots::<V, T, 6, 5>(codes, 4 * half..4 * half + 4, activations, sums);
-                for (t, total) in totals.iter_mut().enumerate() {
-                    *total = V::mul_add(dots[t], V::mul(scale, V::splat(*factors.add(t))), *total);
+                let steps = 4 * half..4 * half + 4;
+                if needed {
+                    add_dots::<V, T, 6, 5, true>(totals, scale, codes, steps, group, 3 + half);
+                } else {
+                    add_dots::<V, T, 6, 5, false>(totals, scale, codes, steps, group, 3 + half);
                 }
             }
             return;
         }
-        let (scale, min) = if F::GROUPS > 1 {
-            (V::mul(d, V::load_u8(scales)), V::mul(min, V::load_u8(scales.add(PANEL_ROWS))))
+        let scale = if F::GROUPS > 1 { V::mul(d, V::load_u8(scales)) } else { d };
+        if needed {
+            add_coded_dots::<V, F, T, true>(totals, scale, codes, group);
         } else {
-            (d, min)
-        };
-        let dots = coded_dots::<V, F, T>(codes, activations, sums);
-        for (t, total) in totals.iter_mut().enumerate() {
-            *total = V::mul_add(dots[t], V::mul(scale, V::splat(*factors.add(t))), *total);
-            if has_min(F::FORMAT) {
-                *total = V::mul_add(min, V::splat(*factors.add(T + t)), *total);
+            add_coded_dots::<V, F, T, false>(totals, scale, codes, group);
+        }
+        if has_min(F::FORMAT) {
+            let min = if F::GROUPS > 1 { V::mul(min, V::load_u8(scales.add(PANEL_ROWS))) } else { min };
+            let sums = group.add(TOTALS_AT * T).cast::<f32>();
+            for (t, total) in totals.iter_mut().enumerate() {
+                *total = V::mul_add(min, V::splat(*sums.add(t)), *total);
             }
         }
     }
 }
 
-/// The dot products of 32 columns.
+/// Adds the products of 32 columns that share a scale; of their low plane, too, where `BOTH` is set.
 #[inline(always)]
-unsafe fn coded_dots<V: Vector, F: Coded, const T: usize>(
+unsafe fn add_coded_dots<V: Vector, F: Coded, const T: usize, const BOTH: bool>(
+    totals: &mut [V::Floats; T],
+    scale: V::Floats,
     codes: *const u8,
-    activations: *const i8,
-    sums: *const i32,
-) -> [V::Floats; T] {
+    group: *const u32,
+) {
     // SAFETY: as the caller says.
     unsafe {
         // A const argument cannot be an associated constant yet; the match is decided at compile time.
         match (F::BITS, F::ZERO) {
-            (4, 0) => dots::<V, T, 4, 0>(codes, 0..4, activations, sums),
-            (4, _) => dots::<V, T, 4, 3>(codes, 0..4, activations, sums),
-            (6, 0) => dots::<V, T, 6, 0>(codes, 0..8, activations, sums),
-            (6, _) => dots::<V, T, 6, 4>(codes, 0..8, activations, sums),
-            _ => dots::<V, T, 8, 7>(codes, 0..8, activations, sums),
+            (4, 0) => add_dots::<V, T, 4, 0, BOTH>(totals, scale, codes, 0..4, group, 0),
+            (4, _) => add_dots::<V, T, 4, 3, BOTH>(totals, scale, codes, 0..4, group, 0),
+            (6, 0) => add_dots::<V, T, 6, 0, BOTH>(totals, scale, codes, 0..8, group, 0),
+            (6, _) => add_dots::<V, T, 6, 4, BOTH>(totals, scale, codes, 0..8, group, 1),
+            _ => add_dots::<V, T, 8, 7, BOTH>(totals, scale, codes, 0..8, group, 2),
         }
     }
 }
 
-/// The dot products of the columns in `steps` of a group: codes are read and unpacked once for both planes.
+/// Adds the products of the columns in `steps`, which start from the `start`-th starts of the group's planes.
 #[inline(always)]
-unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
+unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32, const BOTH: bool>(
+    totals: &mut [V::Floats; T],
+    scale: V::Floats,
+    codes: *const u8,
+    steps: Range<usize>,
+    group: *const u32,
+    start: usize,
+) {
+    // SAFETY: the caller lends one group of each.
+    unsafe {
+        let low = group.add(LOW_AT * T);
+        let starts = group.add((STARTS_AT + start) * T).cast::<i32>();
+        let mut sums = [V::no_sums(); T];
+        for (t, sum) in sums.iter_mut().enumerate() {
+            *sum = V::start::<BITS, ZERO>(starts.add(t));
+        }
+        dots::<V, T, BITS, BITS>(&mut sums, codes, steps.clone(), group.cast());
+        if BOTH {
+            let low_starts = low.add((STARTS_AT + start) * T).cast::<i32>();
+            for (t, sum) in sums.iter_mut().enumerate() {
+                *sum = V::raise::<BITS, ZERO>(*sum, starts.add(t), low_starts.add(t));
+            }
+            // Raised sums have 32 bits everywhere, as those of 6-bit codes do.
+            if BITS == 8 {
+                dots::<V, T, BITS, 8>(&mut sums, codes, steps, low.cast());
+            } else {
+                dots::<V, T, BITS, 6>(&mut sums, codes, steps, low.cast());
+            }
+        }
+        let factors = if BOTH { low } else { group }.add(SCALES_AT * T).cast::<f32>();
+        for (t, total) in totals.iter_mut().enumerate() {
+            let dot =
+                if BOTH { V::finish::<8, 0>(sums[t], starts) } else { V::finish::<BITS, ZERO>(sums[t], starts.add(t)) };
+            *total = V::mul_add(dot, V::mul(scale, V::splat(*factors.add(t))), *total);
+        }
+    }
+}
+
+/// Adds the dot products of the columns in `steps` with one plane of activations; `BITS` says how codes are stored,
+/// `SUM_BITS` how they are summed.
+#[inline(always)]
+unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const SUM_BITS: u32>(
+    sums: &mut [V::Sums; T],
     codes: *const u8,
     steps: Range<usize>,
     activations: *const i8,
-    sums: *const i32,
-) -> [V::Floats; T] {
+) {
     // SAFETY: the caller lends one group of each.
     unsafe {
-        let low_plane = activations.add(4 * LOW_AT * T);
-        let (mut high, mut low) = ([V::no_sums(); T], [V::no_sums(); T]);
         for step in steps {
             let stored = V::codes(codes.add(4 * PANEL_ROWS * step));
+            let first = if BITS == 4 { V::low(stored) } else { stored };
+            for (t, sum) in sums.iter_mut().enumerate() {
+                *sum = V::dot::<SUM_BITS>(*sum, first, activations.add(32 * t + 4 * step));
+            }
             if BITS == 4 {
-                let (first, last) = (V::low(stored), V::high(stored));
-                for t in 0..T {
-                    let at = 32 * t + 4 * step;
-                    high[t] = V::dot::<BITS>(high[t], first, activations.add(at));
-                    high[t] = V::dot::<BITS>(high[t], last, activations.add(at + 16));
-                    low[t] = V::dot::<BITS>(low[t], first, low_plane.add(at));
-                    low[t] = V::dot::<BITS>(low[t], last, low_plane.add(at + 16));
-                }
-            } else {
-                for t in 0..T {
-                    let at = 32 * t + 4 * step;
-                    high[t] = V::dot::<BITS>(high[t], stored, activations.add(at));
-                    low[t] = V::dot::<BITS>(low[t], stored, low_plane.add(at));
+                let last = V::high(stored);
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::dot::<SUM_BITS>(*sum, last, activations.add(32 * t + 4 * step + 16));
                 }
             }
         }
-        let mut values = [V::zero(); T];
-        for (t, value) in values.iter_mut().enumerate() {
-            *value = V::finish::<BITS, ZERO>(high[t], low[t], sums.add(t));
-        }
-        values
     }
 }

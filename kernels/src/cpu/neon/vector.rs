@@ -158,24 +158,29 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(
-        high: Self::Sums,
-        low: Self::Sums,
-        negated_sum: *const i32,
-    ) -> Self::Floats {
+    unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> Self::Sums {
         // SAFETY: the caller has the features and lends one value.
         unsafe {
-            let mut out = [vdupq_n_f32(0.0); 2];
-            for (half, out) in out.iter_mut().enumerate() {
-                let mut sums = vaddq_s32(vshlq_n_s32::<{ HIGH_BITS as i32 }>(high[half]), low[half]);
-                // As signed bytes, 8-bit codes have lost their zero already.
-                if ZERO > 0 && (LEVEL == I8MM || BITS < 8) {
-                    sums = vaddq_s32(sums, vdupq_n_s32(negated_sum.read_unaligned() << ZERO));
-                }
-                *out = vcvtq_f32_s32(sums);
-            }
-            out
+            // As signed bytes, 8-bit codes lose their zero in each product.
+            let here = ZERO > 0 && (LEVEL == I8MM || BITS < 8);
+            [vdupq_n_s32(if here { start.read_unaligned() } else { 0 }); 2]
         }
+    }
+
+    #[inline(always)]
+    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32, low: *const i32) -> Self::Sums {
+        // SAFETY: the caller has the features and lends one value.
+        unsafe {
+            let start = Self::start::<BITS, ZERO>(low);
+            let raised = sums.map(|half| vshlq_n_s32::<{ HIGH_BITS as i32 }>(half));
+            [vaddq_s32(raised[0], start[0]), vaddq_s32(raised[1], start[1])]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
+        // SAFETY: the caller has the features.
+        unsafe { sums.map(|half| vcvtq_f32_s32(half)) }
     }
 
     #[inline(always)]

@@ -55,16 +55,22 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(
-        high: Self::Sums,
-        low: Self::Sums,
-        negated_sum: *const i32,
-    ) -> Self::Floats {
+    unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> Self::Sums {
         // SAFETY: the caller lends one value.
-        let zeros = if ZERO > 0 { unsafe { negated_sum.read_unaligned() << ZERO } } else { 0 };
-        // Wraps only where an input was not-a-number, and its scale makes the result that again.
+        [if ZERO > 0 { unsafe { start.read_unaligned() } } else { 0 }; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32, low: *const i32) -> Self::Sums {
+        // SAFETY: as the caller says.
+        let start = unsafe { Self::start::<BITS, ZERO>(low) };
+        std::array::from_fn(|lane| (sums[lane] << HIGH_BITS) + start[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
         #[expect(clippy::cast_precision_loss, reason = "rounded once, as promised")]
-        std::array::from_fn(|lane| (high[lane] << HIGH_BITS).wrapping_add(low[lane]).wrapping_add(zeros) as f32)
+        sums.map(|sum| sum as f32)
     }
 
     #[inline(always)]
