@@ -117,7 +117,7 @@ pub(crate) unsafe fn finish_sums<V: Vector>(tile: &FloatTile, tokens: usize) {
     for first in (0..tile.place.rows).step_by(V::LANES) {
         // SAFETY: the row is one of the tile's, of which there are 32 at most.
         unsafe {
-            let place = tile.place.from_row(first);
+            let place = tile.place.at_row(first);
             for t in 0..tokens {
                 finish_vector::<V>(place, t, V::load(tile.sums.add(t * MOST_ROWS + first)));
             }

@@ -214,25 +214,25 @@ fn in_place(x: &mut [f32], function: impl Fn(f32) -> f32) {
 /// Applies GELU (tanh) in place.
 #[inline(always)]
 pub(crate) fn gelu_tanh_in_place(x: &mut [f32]) {
-    in_place(x, |value| gelu_tanh(value));
+    in_place(x, gelu_tanh);
 }
 
 /// Applies GELU (erf) in place.
 #[inline(always)]
 pub(crate) fn gelu_erf_in_place(x: &mut [f32]) {
-    in_place(x, |value| gelu_erf(value));
+    in_place(x, gelu_erf);
 }
 
 /// Applies GELU (logistic) in place.
 #[inline(always)]
 pub(crate) fn gelu_quick_in_place(x: &mut [f32]) {
-    in_place(x, |value| gelu_quick(value));
+    in_place(x, gelu_quick);
 }
 
 /// Applies SiLU in place.
 #[inline(always)]
 pub(crate) fn silu_in_place(x: &mut [f32]) {
-    in_place(x, |value| silu(value));
+    in_place(x, silu);
 }
 
 /// `out += x`.

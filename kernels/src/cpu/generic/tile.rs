@@ -25,7 +25,7 @@ impl TileEpilogue {
     /// # Safety
     /// The tile has that row.
     #[inline(always)]
-    unsafe fn from_row(self, first: usize) -> TileEpilogue {
+    unsafe fn at_row(self, first: usize) -> TileEpilogue {
         // SAFETY: there is a bias for each row.
         unsafe {
             match self {
@@ -74,14 +74,14 @@ impl Place {
     /// # Safety
     /// There is such a row.
     #[inline(always)]
-    pub(super) unsafe fn from_row(self, first: usize) -> Place {
+    pub(super) unsafe fn at_row(self, first: usize) -> Place {
         // SAFETY: as the caller says.
         unsafe {
             Place {
                 rows: self.rows - first,
                 out: self.out.add(first),
                 stride: self.stride,
-                epilogue: self.epilogue.from_row(first),
+                epilogue: self.epilogue.at_row(first),
             }
         }
     }
@@ -105,7 +105,7 @@ pub(crate) trait TileKernel {
 pub(super) unsafe fn finish_tile<V: Vector, const T: usize>(tile: &Tile, first: usize, totals: &[V::Floats; T]) {
     // SAFETY: as the caller says.
     unsafe {
-        let place = tile.place.from_row(first);
+        let place = tile.place.at_row(first);
         for (t, total) in totals.iter().enumerate() {
             finish_vector::<V>(place, t, *total);
         }
