@@ -1,5 +1,6 @@
 //! What the check of a graph asks of the outside: which models are here and what is in them, and included files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use nanomind_bricks::store::{CATALOGUE, CatalogueSource, ModelRef, Store, StoreE
 use nanomind_bricks::vision::{ProjectorConfig, VisionConfig};
 use nanomind_bricks::{Gguf, GgufError};
 use nanomind_graphs::{LoadError, Loader, ModelCatalogue, ModelFacts, ModelProblem};
+use nanomind_kernels::KvFormat;
 
 use crate::shapes;
 
@@ -61,13 +63,22 @@ impl ModelCatalogue for StoredModels {
 
 fn language_facts(gguf: &Gguf) -> Result<ModelFacts, GgufError> {
     let config = LanguageConfig::from_gguf(gguf)?;
+    let bytes = |format| config.kv_geometry().position_bytes(format).map(|bytes| bytes as u64);
+    let kv_bytes = kv_bytes_by_format(bytes);
     Ok(ModelFacts {
         architecture: config.architecture.name().to_owned(),
         embedding_width: u32::try_from(config.width).ok(),
         context_length: u64::try_from(config.context_length).ok(),
-        kv_bytes_per_token: config.kv_geometry().position_bytes() as u64,
+        kv_bytes_per_token: kv_bytes.get(KvFormat::F16.name()).copied().unwrap_or(0),
+        kv_bytes_by_format: kv_bytes,
         ..ModelFacts::default()
     })
+}
+
+/// Bytes of KV cache of a token for each format that `bytes` knows, by the format's name.
+pub(crate) fn kv_bytes_by_format(bytes: impl Fn(KvFormat) -> Option<u64>) -> BTreeMap<String, u64> {
+    let formats = KvFormat::ALL.into_iter();
+    formats.filter_map(|format| Some((format.name().to_owned(), bytes(format)?))).collect()
 }
 
 /// Of an mmproj file: both widths that its projector stands between, and what its largest picture takes.

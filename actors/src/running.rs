@@ -250,7 +250,8 @@ fn first_output((request, after): (RequestId, Duration)) -> FirstOutput {
 /// What the longest of a language node's answers have written of its KV caches, of which it has as many as it gives answers
 /// at once.
 fn kv_cache_bytes(plan: &PlannedNode, stats: &NodeStats) -> u64 {
-    let position = plan.models.get("model").map_or(0, |facts| facts.kv_bytes_per_token);
+    let format = plan.choice("kv_cache").ok();
+    let position = plan.models.get("model").and_then(|facts| facts.kv_bytes(format)).unwrap_or(0);
     let caches = plan.integer("parallel").ok().and_then(|caches| usize::try_from(caches).ok()).unwrap_or(1);
     let mut lengths: Vec<u64> =
         stats.answers.iter().map(|answer| answer.prompt_tokens + answer.generated_tokens).collect();

@@ -1,8 +1,11 @@
 //! Models of which only the shape matters: published ones as a graph names them, and the shape of any model of a plan.
 
-use nanomind_bricks::shape::{self, ModelShape};
+use nanomind_bricks::shape::{self, LanguageShape, ModelShape};
 use nanomind_bricks::{Gguf, GgufError};
-use nanomind_graphs::{ModelFacts, ModelProblem};
+use nanomind_graphs::{ModelFacts, ModelProblem, PlannedNode};
+use nanomind_kernels::KvFormat;
+
+use crate::models::kv_bytes_by_format;
 
 /// What the name of a shape begins with in a graph: `shape:llava-onevision-qwen2-0.5b`.
 const PREFIX: &str = "shape:";
@@ -32,6 +35,7 @@ fn facts_of(shape: &ModelShape) -> ModelFacts {
             context_length: u64::try_from(shape.context_length).ok(),
             weight_bytes: shape.weight_bytes(),
             kv_bytes_per_token: shape.kv_bytes(1),
+            kv_bytes_by_format: kv_bytes_by_format(|format| Some(shape.with_kv_cache(format)?.kv_bytes(1))),
             ..facts
         },
         ModelShape::Vision(shape) => ModelFacts {
@@ -45,6 +49,12 @@ fn facts_of(shape: &ModelShape) -> ModelFacts {
         },
         ModelShape::Speech(shape) => ModelFacts { weight_bytes: shape.weight_bytes(), ..facts },
     }
+}
+
+/// The shape of a node's language model with the cache that the node keeps.
+pub(crate) fn with_cache_of(plan: &PlannedNode, shape: LanguageShape) -> LanguageShape {
+    let format = plan.choice("kv_cache").ok().and_then(KvFormat::from_name);
+    format.and_then(|format| shape.with_kv_cache(format)).unwrap_or(shape)
 }
 
 /// The shape of a model of a plan: the published one that it names, or that of its file, of which only the header is

@@ -42,6 +42,8 @@ pub enum MemoryNeed {
         context: Option<String>,
         /// The field that holds how many such caches it keeps, if they may be several.
         sequences: Option<String>,
+        /// The choice that says in which format the KV cache is kept, if the node leaves that open.
+        kv_format: Option<String>,
     },
 }
 

@@ -149,10 +149,13 @@ fn check_references(spec: &NodeSpec) -> Result<(), SpecError> {
     if let Some(field) = &spec.cache {
         refer(field, "memory", |ty| matches!(ty, FieldType::Bytes { .. }))?;
     }
-    if let MemoryNeed::Model { field, context, sequences } = &spec.memory {
+    if let MemoryNeed::Model { field, context, sequences, kv_format } = &spec.memory {
         refer(field, "model", |ty| matches!(ty, FieldType::Model))?;
         for count in context.iter().chain(sequences) {
             refer(count, "integer", |ty| matches!(ty, FieldType::Integer { .. }))?;
+        }
+        if let Some(kv_format) = kv_format {
+            refer(kv_format, "choice", |ty| matches!(ty, FieldType::Choice(_)))?;
         }
     }
     for Demand { field, other, .. } in &spec.demands {

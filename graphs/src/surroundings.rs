@@ -1,4 +1,5 @@
 //! What a check asks of the world around it: the node kinds, the files, the models and the machine.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -100,6 +101,8 @@ pub struct ModelFacts {
     pub weight_bytes: u64,
     /// Bytes of KV cache that one token of context takes.
     pub kv_bytes_per_token: u64,
+    /// The same for each format that the model's KV cache can be kept in, by the format's name; empty: nothing is known.
+    pub kv_bytes_by_format: BTreeMap<String, u64>,
 }
 
 impl ModelFacts {
@@ -109,6 +112,14 @@ impl ModelFacts {
             ModelWidth::Embedding => self.embedding_width,
             ModelWidth::Encoder => self.encoder_width,
             ModelWidth::Projection => self.projection_width,
+        }
+    }
+
+    /// Bytes of KV cache that one token takes in `format`; `None` where the model's cache cannot be kept in it.
+    pub fn kv_bytes(&self, format: Option<&str>) -> Option<u64> {
+        match format {
+            Some(format) if !self.kv_bytes_by_format.is_empty() => self.kv_bytes_by_format.get(format).copied(),
+            _ => Some(self.kv_bytes_per_token),
         }
     }
 

@@ -6,9 +6,10 @@
 
 use std::error::Error;
 
-use half::f16;
 use nanomind_hal::{Clock, Lane};
-use nanomind_kernels::{Activations, Format, Isa, KvView, Matrix, attention, rms_norm, silu_mul};
+use nanomind_kernels::{
+    Activations, Format, Isa, KvFormat, KvLayout, KvSide, KvView, Matrix, attention, rms_norm, silu_mul,
+};
 
 /// Values of a row.
 const COLS: usize = 1536;
@@ -42,19 +43,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("rms_norm {:.2} ns/value", seconds * 1e9 / x.len() as f64);
     let seconds = best(&clock, 400, || silu_mul(isa, &x, &x, &mut out));
     println!("silu_mul {:.2} ns/value", seconds * 1e9 / x.len() as f64);
-    let (heads, kv_heads, capacity, dim) = (9, 3, 2048, 64);
-    let cache = vec![f16::from_f32(0.5); kv_heads * capacity * dim];
-    let kv = KvView::new(&cache, &cache, heads, kv_heads, capacity, dim);
-    for (tokens, first) in [(1, 500), (1, 2000), (64, 448)] {
-        let queries = &x[..tokens * heads * dim];
-        let mut out = vec![0.0; queries.len()];
-        let seconds = best(&clock, 200, || attention(&lane, isa, queries, &kv, first, 0.125, &mut out));
-        let pairs = (0..tokens).map(|t| first + t + 1).sum::<usize>() * heads;
-        println!(
-            "attention of {tokens} at {first}: {:.1} us, {:.1} GFLOP/s",
-            seconds * 1e6,
-            (4 * pairs * dim) as f64 / seconds / 1e9
-        );
+    let (heads, kv_heads, dim) = (9, 3, 64);
+    let capacity = 8192;
+    for format in KvFormat::ALL {
+        let layout = KvLayout::new(format, kv_heads, capacity, dim)?;
+        let mut cache = vec![0; layout.bytes()];
+        let rows = vec![0.5; capacity * kv_heads * dim];
+        layout.store(&lane, isa, KvSide::Values, 0, &rows, &mut cache);
+        let seconds =
+            best(&clock, 200, || layout.store(&lane, isa, KvSide::Keys, 7, &rows[..64 * kv_heads * dim], &mut cache));
+        println!("{format}: store of 64 keys {:.1} us", seconds * 1e6);
+        layout.store(&lane, isa, KvSide::Keys, 0, &rows, &mut cache);
+        let kv = KvView::new(layout, heads, &cache, &cache);
+        for (tokens, first) in [(1, 500), (1, 2000), (1, 8000), (64, 448), (64, 4000)] {
+            let queries = &x[..tokens * heads * dim];
+            let mut out = vec![0.0; queries.len()];
+            let seconds = best(&clock, 200, || attention(&lane, isa, queries, &kv, first, 0.125, &mut out));
+            let pairs = (0..tokens).map(|t| first + t + 1).sum::<usize>() * heads;
+            println!(
+                "{format}: attention of {tokens} at {first}: {:.1} us, {:.1} GFLOP/s",
+                seconds * 1e6,
+                (4 * pairs * dim) as f64 / seconds / 1e9
+            );
+        }
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ mod elementwise;
 mod format;
 mod half_rows;
 mod isa;
+mod kv_format;
+mod kv_layout;
 mod matmul;
 mod matrix;
 mod nonlinearity;
@@ -38,6 +40,8 @@ pub use elementwise::{add, argmax, gelu_erf, gelu_quick, gelu_tanh, silu, silu_m
 pub use format::Format;
 pub use half_rows::{f16_to_f32, f32_to_f16};
 pub use isa::Isa;
+pub use kv_format::KvFormat;
+pub use kv_layout::{KvLayout, KvSide};
 pub use matmul::{matmul, matmul_many};
 pub use matrix::Matrix;
 pub use nonlinearity::Nonlinearity;

@@ -147,11 +147,29 @@ fn q4_1(values: &[f32; 32], out: &mut [u8; 20]) {
 }
 
 fn q8_0(values: &[f32; 32], out: &mut [u8; 34]) {
-    let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let scale = largest / 127.0;
-    let by = inverse(scale);
-    out[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
-    for (value, out) in values.iter().zip(&mut out[2..]) {
-        *out = ((value * by).round() as i8).cast_unsigned();
+    let (scale, codes) = q8_0_codes(values);
+    out[..2].copy_from_slice(&scale.to_le_bytes());
+    for (code, out) in codes.iter().zip(&mut out[2..]) {
+        *out = code.cast_unsigned();
     }
+}
+
+/// The scale and the codes of a block of `Q8_0`.
+#[inline(always)]
+pub(crate) fn q8_0_codes(values: &[f32; 32]) -> (f16, [i8; 32]) {
+    // Side by side and then as a tree: caches are filled with this.
+    let mut most = [0f32; 32];
+    for (most, value) in most.iter_mut().zip(values) {
+        let magnitude = value.abs();
+        *most = if magnitude > 0.0 { magnitude } else { 0.0 };
+    }
+    for width in [16, 8, 4, 2, 1] {
+        let (left, right) = most.split_at_mut(width);
+        for (left, right) in left.iter_mut().zip(right) {
+            *left = if *right > *left { *right } else { *left };
+        }
+    }
+    let scale = most[0] / 127.0;
+    let by = inverse(scale);
+    (f16::from_f32(scale), values.map(|value| (value * by).round() as i8))
 }

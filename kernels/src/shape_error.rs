@@ -1,6 +1,6 @@
 //! The one error of this crate: a tensor whose shape, size or instruction set does not fit what was asked.
 
-use crate::{Format, Isa};
+use crate::{Format, Isa, KvFormat};
 
 /// Why a tensor was refused. Every variant names what was expected and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,28 @@ pub enum ShapeError {
         rows: usize,
         /// Columns of the tensor.
         cols: usize,
+    },
+    /// Heads of keys and values are not a whole number of blocks.
+    #[error("{format} keys and values: a head of {head_dim} values is not a whole number of blocks of {block}")]
+    UnevenHead {
+        /// How they are kept.
+        format: KvFormat,
+        /// Values of one head.
+        head_dim: usize,
+        /// Values in one block of the format.
+        block: usize,
+    },
+    /// The sizes of keys or values overflow the address space.
+    #[error("{format} keys or values [{heads}, {capacity}, {head_dim}] are too large for this machine")]
+    KvTooLarge {
+        /// How they are kept.
+        format: KvFormat,
+        /// Heads of keys and values.
+        heads: usize,
+        /// Positions of each.
+        capacity: usize,
+        /// Values of one head.
+        head_dim: usize,
     },
     /// The instruction set is not one that this machine has.
     #[error("this machine does not have the instruction set {isa}")]

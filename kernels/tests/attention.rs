@@ -3,9 +3,8 @@
 mod common;
 
 use common::{Random, bits};
-use half::f16;
 use nanomind_hal::Lane;
-use nanomind_kernels::{Isa, KvView, attention, attention_to_all};
+use nanomind_kernels::{Isa, KvFormat, KvLayout, KvSide, KvView, attention, attention_to_all};
 
 /// One layer's cache and the queries of some tokens.
 #[derive(Debug, Clone, Copy)]
@@ -19,58 +18,74 @@ struct Shape {
 
 struct Case {
     shape: Shape,
+    layout: KvLayout,
     queries: Vec<f32>,
-    keys: Vec<f16>,
-    values: Vec<f16>,
-    /// Keys and values in double precision.
+    /// Keys and values as they are kept.
+    kept: [Vec<u8>; 2],
+    /// What was kept, `[kv_heads][positions][head_dim]`, in double precision.
     wide: [Vec<f64>; 2],
-    capacity: usize,
 }
 
 impl Case {
     /// What no query may see is not-a-number, so reading it would show.
-    fn new(shape: Shape, seed: u64) -> Case {
+    fn new(shape: Shape, format: KvFormat, seed: u64) -> Case {
         let mut random = Random(seed);
         let seen = shape.first + shape.tokens;
-        let capacity = seen + random.below(40);
-        let mut cache = |spread: f32| {
-            let mut cache = vec![f16::NAN; shape.kv_heads * capacity * shape.head_dim];
-            for head in cache.chunks_exact_mut(capacity * shape.head_dim) {
-                for value in &mut head[..seen * shape.head_dim] {
-                    *value = f16::from_f32(random.normal() * spread);
-                }
-            }
-            cache
-        };
-        let (keys, values) = (cache(2.0), cache(1.0));
+        let width = shape.kv_heads * shape.head_dim;
+        let (keys, values) = (random.floats(seen * width), random.floats(seen * width));
+        let keys: Vec<f32> = keys.into_iter().map(|key| 2.0 * key).collect();
         let queries = random.floats(shape.tokens * shape.heads * shape.head_dim);
-        let wide = [&keys, &values].map(|cache| cache.iter().map(|value| value.to_f64()).collect());
-        Case { shape, queries, keys, values, wide, capacity }
+        Case::of(shape, format, seen + random.below(40), queries, [&keys, &values])
+    }
+
+    /// The case of these queries, and of keys and values `[positions, kv_heads, head_dim]`.
+    fn of(shape: Shape, format: KvFormat, capacity: usize, queries: Vec<f32>, rows: [&[f32]; 2]) -> Case {
+        let Shape { kv_heads, head_dim, .. } = shape;
+        let layout = KvLayout::new(format, kv_heads, capacity, head_dim).expect("whole blocks");
+        let positions = rows[0].len() / (kv_heads * head_dim);
+        let sides = [(KvSide::Keys, rows[0]), (KvSide::Values, rows[1])];
+        let kept = sides.map(|(side, rows)| {
+            let mut kept = vec![0xff; layout.bytes()];
+            layout.store(&Lane::single(), Isa::detect(), side, 0, rows, &mut kept);
+            kept
+        });
+        let wide = [(KvSide::Keys, &kept[0]), (KvSide::Values, &kept[1])].map(|(side, kept)| {
+            let mut row = vec![0.0; positions * head_dim];
+            let mut wide = Vec::new();
+            for head in 0..kv_heads {
+                layout.read(Isa::Portable, side, head, 0..positions, kept, &mut row);
+                wide.extend(row.iter().map(|value| f64::from(*value)));
+            }
+            wide
+        });
+        Case { shape, layout, queries, kept, wide }
     }
 
     fn scale(&self) -> f32 {
         1.0 / (self.shape.head_dim as f32).sqrt()
     }
 
+    fn view(&self) -> KvView<'_> {
+        KvView::new(self.layout, self.shape.heads, &self.kept[0], &self.kept[1])
+    }
+
     fn run(&self, isa: Isa, lane: &Lane, chunk: usize) -> Vec<f32> {
-        let Shape { heads, kv_heads, head_dim, first, .. } = self.shape;
-        let kv = KvView::new(&self.keys, &self.values, heads, kv_heads, self.capacity, head_dim);
+        let Shape { heads, head_dim, first, .. } = self.shape;
         let mut out = vec![f32::NAN; self.queries.len()];
         let width = chunk * heads * head_dim;
         for (index, (queries, out)) in self.queries.chunks(width).zip(out.chunks_mut(width)).enumerate() {
-            attention(lane, isa, queries, &kv, first + index * chunk, self.scale(), out);
+            attention(lane, isa, queries, &self.view(), first + index * chunk, self.scale(), out);
         }
         out
     }
 
     /// [`Case::run`] with every token seeing all positions.
     fn run_to_all(&self, isa: Isa, lane: &Lane, chunk: usize) -> Vec<f32> {
-        let Shape { heads, kv_heads, head_dim, first, tokens } = self.shape;
-        let kv = KvView::new(&self.keys, &self.values, heads, kv_heads, self.capacity, head_dim);
+        let Shape { heads, head_dim, first, tokens, .. } = self.shape;
         let mut out = vec![f32::NAN; self.queries.len()];
         let width = chunk * heads * head_dim;
         for (queries, out) in self.queries.chunks(width).zip(out.chunks_mut(width)) {
-            attention_to_all(lane, isa, queries, &kv, first + tokens, self.scale(), out);
+            attention_to_all(lane, isa, queries, &self.view(), first + tokens, self.scale(), out);
         }
         out
     }
@@ -80,7 +95,7 @@ impl Case {
     fn oracle(&self, token: usize, head: usize, seen: usize) -> Vec<(f64, f64)> {
         let Shape { heads, kv_heads, head_dim, .. } = self.shape;
         let query = &self.queries[(token * heads + head) * head_dim..][..head_dim];
-        let at = head / (heads / kv_heads) * self.capacity * head_dim;
+        let at = head / (heads / kv_heads) * (self.shape.first + self.shape.tokens) * head_dim;
         let [keys, values] = self.wide.each_ref().map(|cache| &cache[at..at + seen * head_dim]);
         let mut scores = Vec::new();
         let mut largest_sum = 0f64;
@@ -103,7 +118,8 @@ impl Case {
     }
 }
 
-const SHAPES: [Shape; 9] = [
+/// Rows of one tile and of many, one stretch of positions and several, blocks that end within.
+const SHAPES: [Shape; 12] = [
     Shape { heads: 9, kv_heads: 3, head_dim: 64, first: 0, tokens: 70 },
     Shape { heads: 9, kv_heads: 3, head_dim: 64, first: 131, tokens: 1 },
     Shape { heads: 14, kv_heads: 2, head_dim: 64, first: 29, tokens: 5 },
@@ -113,7 +129,19 @@ const SHAPES: [Shape; 9] = [
     Shape { heads: 6, kv_heads: 1, head_dim: 40, first: 64, tokens: 3 },
     Shape { heads: 2, kv_heads: 2, head_dim: 7, first: 10, tokens: 40 },
     Shape { heads: 5, kv_heads: 1, head_dim: 128, first: 95, tokens: 2 },
+    Shape { heads: 3, kv_heads: 1, head_dim: 64, first: 700, tokens: 1 },
+    Shape { heads: 14, kv_heads: 2, head_dim: 64, first: 505, tokens: 9 },
+    Shape { heads: 2, kv_heads: 1, head_dim: 96, first: 250, tokens: 12 },
 ];
+
+/// Every shape in every format that takes it.
+fn cases() -> impl Iterator<Item = Case> {
+    let shapes = SHAPES.into_iter().enumerate();
+    shapes.flat_map(|(seed, shape)| {
+        let formats = KvFormat::ALL.into_iter().filter(move |format| format.head_bytes(shape.head_dim).is_some());
+        formats.map(move |format| Case::new(shape, format, seed as u64))
+    })
+}
 
 /// Fails where `out` is further from double precision than it may be; `seen` says what a token sees.
 fn check(case: &Case, isa: Isa, out: &[f32], seen: impl Fn(usize) -> usize) {
@@ -134,11 +162,10 @@ fn check(case: &Case, isa: Isa, out: &[f32], seen: impl Fn(usize) -> usize) {
 
 #[test]
 fn every_instruction_set_attends_like_double_precision() {
-    for (seed, shape) in SHAPES.into_iter().enumerate() {
-        let case = Case::new(shape, seed as u64);
+    for case in cases() {
         for isa in Isa::available() {
-            let out = case.run(isa, &Lane::single(), shape.tokens);
-            check(&case, isa, &out, |token| shape.first + token + 1);
+            let out = case.run(isa, &Lane::single(), case.shape.tokens);
+            check(&case, isa, &out, |token| case.shape.first + token + 1);
         }
     }
 }
@@ -146,31 +173,37 @@ fn every_instruction_set_attends_like_double_precision() {
 #[test]
 fn attention_to_all_positions_is_that_of_double_precision_whatever_the_cut_and_the_threads() {
     let lane = Lane::spawn(3, None).expect("threads");
-    for (seed, shape) in SHAPES.into_iter().enumerate() {
-        let case = Case::new(shape, seed as u64);
+    for case in cases() {
+        let shape = case.shape;
         for isa in Isa::available() {
             let out = case.run_to_all(isa, &Lane::single(), shape.tokens);
             check(&case, isa, &out, |_| shape.first + shape.tokens);
             let cut = case.run_to_all(isa, &lane, 7);
-            assert!(bits(&cut) == bits(&out), "{isa} {shape:?}: a cut and threads change bits");
+            assert!(bits(&cut) == bits(&out), "{isa} {:?}: a cut and threads change bits", case.layout);
         }
     }
 }
 
 #[test]
 fn a_row_has_the_same_bits_however_a_prompt_is_cut_and_on_any_number_of_threads() {
-    for (seed, shape) in SHAPES.into_iter().enumerate() {
-        let case = Case::new(shape, seed as u64);
+    for case in cases() {
+        let tokens = case.shape.tokens;
         for isa in Isa::available() {
-            let whole = bits(&case.run(isa, &Lane::single(), shape.tokens));
+            let whole = bits(&case.run(isa, &Lane::single(), tokens));
             for chunk in [1, 2, 7, 32] {
                 let cut = bits(&case.run(isa, &Lane::single(), chunk));
-                assert!(cut == whole, "{isa} {shape:?}: chunks of {chunk} change bits");
+                assert!(cut == whole, "{isa} {:?}: chunks of {chunk} change bits", case.layout);
             }
             for threads in [2, 3] {
                 let lane = Lane::spawn(threads, None).expect("threads");
-                let out = bits(&case.run(isa, &lane, shape.tokens));
-                assert!(out == whole, "{isa} {shape:?}: {threads} threads change bits");
+                for chunk in [1, tokens] {
+                    let out = bits(&case.run(isa, &lane, chunk));
+                    assert!(
+                        out == whole,
+                        "{isa} {:?}: chunks of {chunk} on {threads} threads change bits",
+                        case.layout
+                    );
+                }
             }
         }
     }
@@ -178,16 +211,22 @@ fn a_row_has_the_same_bits_however_a_prompt_is_cut_and_on_any_number_of_threads(
 
 #[test]
 fn a_score_far_above_the_others_takes_all_the_weight() {
-    let shape = Shape { heads: 2, kv_heads: 1, head_dim: 64, first: 99, tokens: 1 };
-    let mut case = Case::new(shape, 1);
-    case.queries.fill(30.0);
-    for (position, key) in case.keys.chunks_exact_mut(64).enumerate() {
-        key.fill(f16::from_f32(if position == 70 { 20.0 } else { -20.0 }));
-    }
-    let expected: Vec<f32> = case.values[70 * 64..71 * 64].iter().map(|value| value.to_f32()).collect();
-    for isa in Isa::available() {
-        let out = case.run(isa, &Lane::single(), 1);
-        assert_eq!(out[..64], expected, "{isa}");
-        assert_eq!(out[64..], expected, "{isa}");
+    let shape = Shape { heads: 2, kv_heads: 1, head_dim: 64, first: 599, tokens: 1 };
+    let mut random = Random(1);
+    let values = random.floats(600 * 64);
+    let key = |position: usize| if position == 70 { 20.0 } else { -20.0 };
+    let keys: Vec<f32> = (0..600 * 64).map(|i| key(i / 64)).collect();
+    for format in KvFormat::ALL {
+        let case = Case::of(shape, format, 600, vec![30.0; 2 * 64], [&keys, &values]);
+        let expected: Vec<f32> = case.wide[1][70 * 64..71 * 64].iter().map(|value| *value as f32).collect();
+        for isa in Isa::available() {
+            let out = case.run(isa, &Lane::single(), 1);
+            for head in out.chunks_exact(64) {
+                for (found, expected) in head.iter().zip(&expected) {
+                    let near = (found - expected).abs() <= expected.abs() * f32::EPSILON;
+                    assert!(near, "{isa} {format}: expected {expected}, found {found}");
+                }
+            }
+        }
     }
 }

@@ -53,13 +53,13 @@ fn registry() -> Result<Registry, SpecError> {
             .field(FieldSpec::model("model", "The vision model."))
             .runs_on(&[Cpu, Gpu, Npu])
             .phases(&[Phase::Encode])
-            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None }),
+            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None, kv_format: None }),
         NodeSpec::brick("Projector", "Turns patches into rows for the language model.")
             .input(PortSpec::new("patches", rows(ModelWidth::Encoder), "One row a patch."))
             .output(PortSpec::new("tokens", rows(ModelWidth::Projection), "One row a token."))
             .field(FieldSpec::model("model", "The projector."))
             .runs_on(&[Cpu, Gpu])
-            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None }),
+            .memory(MemoryNeed::Model { field: "model".into(), context: None, sequences: None, kv_format: None }),
         NodeSpec::brick("Llm", "Answers.")
             .input(text("prompt"))
             .input(PortSpec::new("image", rows(ModelWidth::Embedding), "Rows of a picture.").latched().optional())
@@ -71,6 +71,7 @@ fn registry() -> Result<Registry, SpecError> {
                     .unit("tokens")
                     .default(2048),
             )
+            .field(FieldSpec::choice("kv_cache", &["f16", "q8_0"], "How the KV cache is kept.").default("f16"))
             .field(FieldSpec::number("temperature", 0.0..=2.0, "Randomness of the choice; 0 is greedy.").default(0.7))
             .field(FieldSpec::integer("max_tokens", 1..=65_536, "Longest answer.").unit("tokens").default(512))
             .field(FieldSpec::integer("seed", 0..=i64::MAX, "Start of the random choice.").optional())
@@ -81,7 +82,12 @@ fn registry() -> Result<Registry, SpecError> {
             .field(FieldSpec::list("stop", FieldType::Text, "Texts that end the answer.").optional())
             .runs_on(&[Cpu, Gpu])
             .phases(&[Phase::Prefill, Phase::Decode])
-            .memory(MemoryNeed::Model { field: "model".into(), context: Some("context".into()), sequences: None }),
+            .memory(MemoryNeed::Model {
+                field: "model".into(),
+                context: Some("context".into()),
+                sequences: None,
+                kv_format: Some("kv_cache".into()),
+            }),
         panel(),
         NodeSpec::brick("Whisper", "Writes down what is said.")
             .input(sound("audio"))
@@ -119,6 +125,7 @@ impl ModelCatalogue for Models {
             architecture: architecture.to_owned(),
             ..ModelFacts::default()
         };
+        let formats = |of: &[(&str, u64)]| of.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
         // The shipped model under the path that a graph of the repository gives.
         let name = model.trim_start_matches("examples/models/scene/");
         match name {
@@ -127,6 +134,7 @@ impl ModelCatalogue for Models {
                 context_length: Some(8192),
                 weight_bytes: 98_362_432,
                 kv_bytes_per_token: 23_040,
+                kv_bytes_by_format: formats(&[("f16", 23_040), ("q8_0", 12_240)]),
                 ..facts("llama")
             }),
             // A person's own files, in an example.
@@ -135,6 +143,8 @@ impl ModelCatalogue for Models {
                 context_length: Some(32_768),
                 weight_bytes: 352_000_000,
                 kv_bytes_per_token: 12_288,
+                // As if its heads were no whole number of blocks.
+                kv_bytes_by_format: formats(&[("f16", 12_288)]),
                 ..facts("qwen2")
             }),
             "scene-mmproj.gguf" | "mmproj.gguf" | "llava-mmproj.gguf" => Ok(ModelFacts {
@@ -229,6 +239,7 @@ fn panel() -> NodeSpec {
             field: "model".into(),
             context: Some("tokens".into()),
             sequences: Some("voices".into()),
+            kv_format: None,
         })
 }
 
@@ -347,6 +358,24 @@ fn a_sound_graph_becomes_a_plan_with_every_default_filled_in() {
     let owners: Vec<String> = memory.shares.iter().map(owner).collect();
     assert_eq!(owners.iter().filter(|owner| owner.contains("weights of scene-mmproj")).count(), 1, "{owners:#?}");
     assert!(owners.contains(&"mind: KV cache of 4096 tokens".to_owned()), "{owners:#?}");
+}
+
+#[test]
+fn a_cache_of_eight_bits_is_counted_as_what_it_takes() {
+    let cache_bytes = |fields: &str| {
+        let text = format!(
+            r#"Graph(
+                name: "chat",
+                nodes: {{ "question": Prompt(stdin: true), "mind": Llm(model: "smollm2-135m"{fields}), "reply": Stdout() }},
+                edges: [("question", "mind.prompt"), ("mind.text", "reply")],
+            )"#
+        );
+        let plan = check_text("chat.ron", &text, &Overrides::none()).map_err(|report| report.to_string()).unwrap();
+        let shares = plan.memory().shares.clone();
+        shares.into_iter().find(|share| share.what == "KV cache of 2048 tokens").unwrap().bytes
+    };
+    assert_eq!(cache_bytes(""), 2048 * 23_040);
+    assert_eq!(cache_bytes(r#", kv_cache: "q8_0""#), 2048 * 12_240);
 }
 
 /// A graph that sees, with this placement, checked for a machine whose GPU encodes and does nothing else.

@@ -60,7 +60,7 @@ impl Brick {
             ("Projector", ModelShape::Vision(shape)) => Part::Projector(Box::new(shape)),
             ("TokenEmbedding", ModelShape::Language(shape)) => Part::Words(shape),
             ("Llm", ModelShape::Language(shape)) => Part::Mind(Box::new(Mind {
-                shape,
+                shape: crate::shapes::with_cache_of(node, shape),
                 dialogue: Dialogue::of(node)?,
                 max_tokens: count(node, "max_tokens")?,
                 eye: eye.cloned(),

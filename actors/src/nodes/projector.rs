@@ -55,7 +55,7 @@ pub(super) fn spec() -> NodeSpec {
     .cache(row_cache::FIELD)
     .runs_on(&[AcceleratorKind::Cpu])
     .phases(&[Phase::Project])
-    .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None })
+    .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None, kv_format: None })
     .example(super::SIGHT)
 }
 

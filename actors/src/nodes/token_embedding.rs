@@ -32,7 +32,7 @@ pub(super) fn spec() -> NodeSpec {
         )
         .runs_on(&[AcceleratorKind::Cpu])
         .phases(&[Phase::Embed])
-        .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None })
+        .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None, kv_format: None })
         .example(
             r#"nodes: {
     "question":  Prompt(text: "What colour is it?"),

@@ -37,7 +37,7 @@ pub(super) fn spec() -> NodeSpec {
     .cache(row_cache::FIELD)
     .runs_on(&[AcceleratorKind::Cpu])
     .phases(&[Phase::Encode])
-    .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None })
+    .memory(MemoryNeed::Model { field: "model".to_owned(), context: None, sequences: None, kv_format: None })
     .example(super::SIGHT)
 }
 

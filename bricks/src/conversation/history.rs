@@ -1,10 +1,12 @@
 //! The history of a conversation: what was said and shown, and what is being answered. It holds no weights and no cache.
 
+use nanomind_kernels::KvFormat;
+
 use super::error::ConversationError;
 use super::prompt::{Said, prompt};
 use super::reader::{Reader, positions};
 use crate::chat::{Message, Role};
-use crate::language::{DEFAULT_CHUNK, Generation, GenerationOptions, PromptPart};
+use crate::language::{Generation, GenerationOptions, PromptPart, SequenceOptions};
 use crate::vision::{Embeddings, PictureDigest};
 
 /// What happens when the conversation no longer fits into the context, or holds on to more pictures than it may.
@@ -26,6 +28,8 @@ pub struct ConversationOptions {
     pub context: usize,
     /// Positions that are computed at once.
     pub chunk: usize,
+    /// How keys and values are kept.
+    pub kv_cache: KvFormat,
     /// What happens when they do not suffice.
     pub on_full: OnFull,
     /// Pictures whose slots the conversation may hold: what it reads again when the cache has lost them.
@@ -35,7 +39,13 @@ pub struct ConversationOptions {
 impl ConversationOptions {
     /// A conversation of `context` positions and up to two pictures, without a system message of its own.
     pub fn new(context: usize) -> ConversationOptions {
-        ConversationOptions { system: None, context, chunk: DEFAULT_CHUNK, on_full: OnFull::default(), pictures: 2 }
+        let SequenceOptions { context, chunk, kv_cache } = SequenceOptions::new(context);
+        ConversationOptions { system: None, context, chunk, kv_cache, on_full: OnFull::default(), pictures: 2 }
+    }
+
+    /// What its sequence is made with.
+    fn sequence(&self) -> SequenceOptions {
+        SequenceOptions { context: self.context, chunk: self.chunk, kv_cache: self.kv_cache }
     }
 }
 
@@ -151,7 +161,7 @@ impl History {
         }
         self.name(&mut pictures);
         let Fit { forget, asked, prompt } = self.fit(reader, &Message::new(Role::User, question), &pictures)?;
-        let generation = reader.read(prompt, self.options.context, self.options.chunk, options)?;
+        let generation = reader.read(prompt, self.options.sequence(), options)?;
         self.turns.drain(..forget);
         self.forgotten += forget;
         self.asked = Some(asked);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::ConversationError;
 use crate::chat::ChatTemplate;
-use crate::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence};
+use crate::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence, SequenceOptions};
 use crate::tokenizer::Tokenizer;
 
 /// A model that reads conversations. Without its cache it reads a whole conversation again, to the same answer.
@@ -26,13 +26,12 @@ impl Reader {
     pub(super) fn read(
         &mut self,
         prompt: Vec<PromptPart>,
-        context: usize,
-        chunk: usize,
+        sequence: SequenceOptions,
         options: &GenerationOptions,
     ) -> Result<Generation, ConversationError> {
         let mut sequence = match self.sequence.take() {
             Some(sequence) => sequence,
-            None => Sequence::with_chunk(&self.model, context, chunk)?,
+            None => Sequence::with_options(&self.model, sequence)?,
         };
         let segments: Vec<Segment<'_>> = prompt.iter().map(PromptPart::as_segment).collect();
         let reused = sequence.common_prefix(&segments).min(positions(&prompt).saturating_sub(1));

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use half::f16;
 use nanomind_hal::Lane;
 use nanomind_kernels::{self as kernels, Epilogue, KvView};
 
@@ -151,24 +150,13 @@ impl<'a, 'b> Pass<'a, 'b> {
                 kernels::rope(isa, slice, count, head_dim, angles, row);
             });
         }
-        let mut before = 0;
+        let (width, mut before) = (kv_heads * head_dim, 0);
         for span in &mut *self.spans {
-            let (first, rows, context) = (span.first, span.window.len(), span.cache.context());
-            let (keys, values) = span.cache.layer_mut(index);
-            for (cache, rows_of) in [(keys, &workspace.key), (values, &workspace.value)] {
-                let store = |head: usize, cache: &mut [f16]| {
-                    for row in 0..rows {
-                        let from = ((before + row) * kv_heads + head) * head_dim;
-                        let to = (first + row) * head_dim;
-                        kernels::f32_to_f16(isa, &rows_of[from..from + head_dim], &mut cache[to..to + head_dim]);
-                    }
-                };
-                let head_len = context * head_dim;
-                if rows < ROWS_PER_TASK {
-                    cache.chunks_mut(head_len).enumerate().for_each(|(head, cache)| store(head, cache));
-                } else {
-                    lane.for_each_chunk_mut(cache, head_len, store);
-                }
+            let (layout, rows) = (span.cache.layout(), span.window.len());
+            let sides = span.cache.layer_mut(index).into_iter().zip([&workspace.key, &workspace.value]);
+            for ((side, kept), rows_of) in sides {
+                let rows_of = &rows_of[before * width..(before + rows) * width];
+                layout.store(lane, isa, side, span.first, rows_of, kept);
             }
             before += rows;
         }
@@ -176,14 +164,14 @@ impl<'a, 'b> Pass<'a, 'b> {
 
     /// Attention of the rows from `from` on over every position up to their own, loaded for the output projection.
     fn attend(&mut self, index: usize, layer: &Layer, from: usize) {
-        let LanguageConfig { heads, kv_heads, head_dim, .. } = *self.model.config();
+        let LanguageConfig { heads, head_dim, .. } = *self.model.config();
         let (lane, isa, spans, width) = (self.lane, self.model.isa(), &*self.spans, heads * head_dim);
         let queries = &self.workspace.query[from * width..self.rows * width];
         let attended = &mut self.workspace.attended[from * width..self.rows * width];
         // Queries of rows that follow each other in `span`, the first of them its row `row`.
         let attend = |lane: &Lane, span: &Span<'_>, row: usize, queries: &[f32], out: &mut [f32]| {
             let (keys, values) = span.cache.layer(index);
-            let view = KvView::new(keys, values, heads, kv_heads, span.cache.context(), head_dim);
+            let view = KvView::new(span.cache.layout(), heads, keys, values);
             kernels::attention(lane, isa, queries, &view, span.first + row, 1.0 / (head_dim as f32).sqrt(), out);
         };
         match spans {

@@ -14,6 +14,7 @@ use super::segments::{PromptPart, Segment};
 use super::sequence::{HistoryEntry, Sequence};
 use super::stop::{StopMatcher, StopStep};
 use crate::sampler::{Sampler, Sampling};
+use crate::shape::LanguageShape;
 use crate::tokenizer::{StreamDecoder, TokenId, Tokenizer};
 
 /// What a request asks of the model.
@@ -374,7 +375,7 @@ impl Generation {
     /// What the next prefill chunk of up to `max_tokens` positions will cost.
     pub fn prefill_cost(&self, max_tokens: usize) -> JobCost {
         let left = self.counters.prompt - self.counters.reused - self.read;
-        self.model.shape().prefill(left.min(max_tokens.max(1)), self.sequence.len())
+        self.shape().prefill(left.min(max_tokens.max(1)), self.sequence.len())
     }
 
     /// What the next decode step will cost; the first one only chooses a token.
@@ -385,7 +386,13 @@ impl Generation {
     /// What [`Generation::decode_batch`] will cost.
     pub fn batch_cost(generations: &[Generation]) -> JobCost {
         let Some(first) = generations.first() else { return JobCost::default() };
-        first.model.shape().decode_batch(generations.iter().map(|one| (one.reading.len(), one.sequence.len())))
+        first.shape().decode_batch(generations.iter().map(|one| (one.reading.len(), one.sequence.len())))
+    }
+
+    /// What steps cost with the cache that this sequence has.
+    fn shape(&self) -> LanguageShape {
+        let shape = self.model.shape();
+        shape.with_kv_cache(self.sequence.kv_format()).unwrap_or(shape)
     }
 
     /// Ends the request at whatever point and gives the sequence back. It holds the prompt as far as it was read and

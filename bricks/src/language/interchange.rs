@@ -1,8 +1,14 @@
 //! The canonical form in which key-value state moves between backends: F16, any range of layers, heads and positions.
+//!
+//! Whatever a cache keeps in half precision arrives bit for bit. Out of a `Q8_0` cache each value comes as its scale times
+//! its code, rounded to half precision; into one it goes by being coded again, which loses up to 1/254 of the largest of
+//! its 32 values, little of it where the state came out of such a cache.
 
 use std::ops::Range;
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
+use nanomind_kernels::{Isa, KvSide};
 
 use super::kv_cache::{KvCache, KvGeometry};
 
@@ -93,24 +99,30 @@ impl KvInterchange {
         size_of::<f16>() * (self.keys.len() + self.values.len())
     }
 
-    /// Copies `range` out of a cache whose first `positions` positions are written.
+    /// Reads `range` out of a cache whose first `positions` positions are written.
     pub(super) fn export(cache: &KvCache, range: KvRange, positions: usize) -> Result<KvInterchange, KvError> {
         let geometry = cache.geometry();
         range.check(geometry, positions)?;
         let elements = range.vectors() * geometry.head_dim;
-        let mut keys = Vec::with_capacity(elements);
-        let mut values = Vec::with_capacity(elements);
+        let [mut keys, mut values] = [(); 2].map(|()| vec![f16::ZERO; elements]);
+        let span = range.positions.len() * geometry.head_dim;
+        let (layout, mut row, mut at) = (cache.layout(), vec![0.0; span], 0..span);
         for layer in range.layers.clone() {
+            let (kept_keys, kept_values) = cache.layer(layer);
             for head in range.heads.clone() {
-                let (key, value) = cache.span(layer, head, range.positions.clone());
-                keys.extend_from_slice(key);
-                values.extend_from_slice(value);
+                for (side, kept, out) in
+                    [(KvSide::Keys, kept_keys, &mut keys), (KvSide::Values, kept_values, &mut values)]
+                {
+                    layout.read(Isa::Portable, side, head, range.positions.clone(), kept, &mut row);
+                    out[at.clone()].convert_from_f32_slice(&row);
+                }
+                at = at.end..at.end + span;
             }
         }
         Ok(KvInterchange { geometry, range, keys, values })
     }
 
-    /// Copies this state into its place in a cache.
+    /// Writes this state to its place in a cache.
     pub(super) fn import(&self, cache: &mut KvCache) -> Result<(), KvError> {
         let expected = cache.geometry();
         if self.geometry != expected {
@@ -124,13 +136,15 @@ impl KvInterchange {
             }
         }
         let span = self.range.positions.len() * expected.head_dim;
-        let mut at = 0;
+        let (layout, mut row, mut at) = (cache.layout(), vec![0.0; span], 0..span);
         for layer in self.range.layers.clone() {
+            let mut kept = cache.layer_mut(layer);
             for head in self.range.heads.clone() {
-                let (keys, values) = cache.span_mut(layer, head, self.range.positions.clone());
-                keys.copy_from_slice(&self.keys[at..at + span]);
-                values.copy_from_slice(&self.values[at..at + span]);
-                at += span;
+                for ((side, kept), state) in kept.iter_mut().zip([&self.keys, &self.values]) {
+                    state[at.clone()].convert_to_f32_slice(&mut row);
+                    layout.store_head(Isa::Portable, *side, head, self.range.positions.start, &row, kept);
+                }
+                at = at.end..at.end + span;
             }
         }
         Ok(())
@@ -139,57 +153,85 @@ impl KvInterchange {
 
 #[cfg(test)]
 mod tests {
+    use nanomind_hal::Lane;
+    use nanomind_kernels::KvFormat;
+
     use super::*;
 
-    const GEOMETRY: KvGeometry = KvGeometry { layers: 2, kv_heads: 3, head_dim: 2 };
+    const GEOMETRY: KvGeometry = KvGeometry { layers: 2, kv_heads: 3, head_dim: 32 };
 
-    fn numbered(context: usize) -> KvCache {
-        let mut cache = KvCache::new(GEOMETRY, context).expect("small");
+    /// A cache whose numbers say where they stand.
+    fn numbered(format: KvFormat, context: usize) -> KvCache {
+        let mut cache = KvCache::new(GEOMETRY, format, context).expect("small");
+        let layout = cache.layout();
         for layer in 0..GEOMETRY.layers {
-            for head in 0..GEOMETRY.kv_heads {
-                for position in 0..context {
-                    let number = f16::from_f32((layer * 100 + head * 10 + position) as f32);
-                    let (keys, values) = cache.span_mut(layer, head, position..position + 1);
-                    keys.fill(number);
-                    values.fill(-number);
-                }
+            for (sign, (side, kept)) in [1.0, -1.0].into_iter().zip(cache.layer_mut(layer)) {
+                let value = |i: usize| sign * ((layer * 500 + i / 32) as f32 + (i % 32) as f32 / 64.0);
+                let rows: Vec<f32> = (0..context * 3 * 32).map(value).collect();
+                layout.store(&Lane::single(), Isa::detect(), side, 0, &rows, kept);
             }
         }
         cache
     }
 
+    fn whole(cache: &KvCache, positions: usize) -> KvInterchange {
+        KvInterchange::export(cache, KvRange::positions(GEOMETRY, 0..positions), positions).expect("in range")
+    }
+
     #[test]
     fn state_moved_in_pieces_between_caches_of_different_contexts_arrives_whole() {
-        let source = numbered(5);
-        let mut target = KvCache::new(GEOMETRY, 9).expect("small");
-        for positions in [0..2, 2..5] {
+        let source = numbered(KvFormat::F16, 50);
+        let mut target = KvCache::new(GEOMETRY, KvFormat::F16, 90).expect("small");
+        for positions in [0..2, 2..50] {
             for heads in [0..1, 1..3] {
                 let range = KvRange { layers: 0..2, heads, positions: positions.clone() };
-                KvInterchange::export(&source, range, 5).expect("in range").import(&mut target).expect("same geometry");
+                KvInterchange::export(&source, range, 50)
+                    .expect("in range")
+                    .import(&mut target)
+                    .expect("same geometry");
             }
         }
-        for layer in 0..2 {
-            for head in 0..3 {
-                assert_eq!(source.span(layer, head, 0..5), target.span(layer, head, 0..5), "layer {layer} head {head}");
+        assert_eq!(whole(&source, 50), whole(&target, 50));
+    }
+
+    #[test]
+    fn eight_bit_state_loses_what_its_codes_cannot_say_and_little_more_on_its_way_back() {
+        let exact = whole(&numbered(KvFormat::F16, 50), 50);
+        let source = whole(&numbered(KvFormat::Q8_0, 50), 50);
+        let mut target = KvCache::new(GEOMETRY, KvFormat::Q8_0, 64).expect("small");
+        source.import(&mut target).expect("same geometry");
+        let back = whole(&target, 50);
+        for (name, found, bound) in [("coded", &source, 0.5 / 127.0), ("moved", &back, 0.6 / 127.0)] {
+            for (exact, found) in [(&exact.keys, &found.keys), (&exact.values, &found.values)] {
+                for (exact, found) in exact.chunks_exact(32).zip(found.chunks_exact(32)) {
+                    let largest = exact.iter().fold(0f32, |most, value| most.max(value.to_f32().abs()));
+                    for (exact, found) in exact.iter().zip(found) {
+                        // Half precision rounds both what is compared with and what is found.
+                        let allowed = largest * (bound + 1.0 / 1024.0);
+                        let error = (exact.to_f32() - found.to_f32()).abs();
+                        assert!(error <= allowed, "{name}: {exact} became {found}, allowed {allowed}");
+                    }
+                }
             }
         }
     }
 
     #[test]
     fn positions_that_were_never_written_are_not_exported() {
-        let error = KvInterchange::export(&numbered(5), KvRange::positions(GEOMETRY, 0..4), 3).expect_err("3 written");
+        let cache = numbered(KvFormat::F16, 5);
+        let error = KvInterchange::export(&cache, KvRange::positions(GEOMETRY, 0..4), 3).expect_err("3 written");
         assert_eq!(error.to_string(), "key-value positions 0..4 lie outside 0..3");
     }
 
     #[test]
     fn state_that_does_not_fit_is_refused_and_says_why() {
-        let mut state = KvInterchange::export(&numbered(5), KvRange::positions(GEOMETRY, 0..5), 5).expect("in range");
-        let mut small = KvCache::new(GEOMETRY, 4).expect("small");
+        let mut state = whole(&numbered(KvFormat::F16, 5), 5);
+        let mut small = KvCache::new(GEOMETRY, KvFormat::F16, 4).expect("small");
         let error = state.import(&mut small).expect_err("does not fit");
         assert_eq!(error.to_string(), "key-value positions 0..5 lie outside 0..4");
         state.keys.pop();
-        let error = state.import(&mut numbered(5)).expect_err("short");
-        assert_eq!(error.to_string(), "key-value state holds 59 elements, expected 60 for its range");
+        let error = state.import(&mut numbered(KvFormat::F16, 5)).expect_err("short");
+        assert_eq!(error.to_string(), "key-value state holds 959 elements, expected 960 for its range");
         state.geometry.kv_heads = 1;
         assert!(matches!(state.import(&mut small), Err(KvError::Geometry { .. })));
     }

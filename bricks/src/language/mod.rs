@@ -58,7 +58,7 @@ pub use interchange::{KvError, KvInterchange, KvRange};
 pub use kv_cache::KvGeometry;
 pub use model::{LanguageModel, Logits, Reading};
 pub use segments::{PromptPart, RowRun, Segment};
-pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, memory_bytes};
+pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, SequenceOptions, memory_bytes};
 pub use stop::{StopMatcher, StopStep};
 
 pub use crate::loader::{LoadProgress, ModelError};

@@ -1,8 +1,10 @@
 //! One sequence of positions: its key-value cache, what it has read, and the workspace in which it computes.
 
+use nanomind_kernels::{KvFormat, ShapeError};
+
 use super::config::LanguageConfig;
 use super::interchange::{KvError, KvInterchange, KvRange};
-use super::kv_cache::{KvCache, KvGeometry};
+use super::kv_cache::{KvCache, KvGeometry, NoCache};
 use super::model::LanguageModel;
 use super::segments::{Segment, Window};
 use super::workspace::Workspace;
@@ -31,6 +33,9 @@ pub enum SequenceError {
         /// Positions of the model.
         trained: usize,
     },
+    /// Heads of the model are no whole number of blocks of the cache's format.
+    #[error(transparent)]
+    Heads(ShapeError),
     /// The cache or the workspace does not fit into memory.
     #[error(
         "context of {context} positions needs {bytes} bytes of key-value cache and workspace, which the system refuses"
@@ -72,6 +77,24 @@ pub struct RowKey {
     pub index: usize,
 }
 
+/// What a sequence is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceOptions {
+    /// Positions of the key-value cache.
+    pub context: usize,
+    /// Positions that are computed at once.
+    pub chunk: usize,
+    /// How keys and values are kept.
+    pub kv_cache: KvFormat,
+}
+
+impl SequenceOptions {
+    /// Up to `context` positions in half precision, computed in chunks of up to [`DEFAULT_CHUNK`].
+    pub fn new(context: usize) -> SequenceOptions {
+        SequenceOptions { context, chunk: DEFAULT_CHUNK, kv_cache: KvFormat::F16 }
+    }
+}
+
 /// The state of one sequence. It belongs to the model that it was made for; any lane may compute its next step.
 pub struct Sequence {
     pub(super) cache: KvCache,
@@ -82,14 +105,19 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// A sequence of up to `context` positions, computed in chunks of up to [`DEFAULT_CHUNK`].
+    /// A sequence of up to `context` positions, with what else [`SequenceOptions::new`] says.
     pub fn new(model: &LanguageModel, context: usize) -> Result<Sequence, SequenceError> {
-        Sequence::with_chunk(model, context, DEFAULT_CHUNK)
+        Sequence::with_options(model, SequenceOptions::new(context))
     }
 
     /// As [`Sequence::new`] with a workspace for chunks of up to `chunk` positions.
     pub fn with_chunk(model: &LanguageModel, context: usize, chunk: usize) -> Result<Sequence, SequenceError> {
-        let config = model.config();
+        Sequence::with_options(model, SequenceOptions { chunk, ..SequenceOptions::new(context) })
+    }
+
+    /// A sequence made as `options` say. Its chunk is at most its context.
+    pub fn with_options(model: &LanguageModel, options: SequenceOptions) -> Result<Sequence, SequenceError> {
+        let (SequenceOptions { context, chunk, kv_cache }, config) = (options, model.config());
         if context == 0 || chunk == 0 {
             return Err(SequenceError::Empty { context, chunk });
         }
@@ -97,8 +125,12 @@ impl Sequence {
             return Err(SequenceError::ContextTooLong { asked: context, trained: config.context_length });
         }
         let chunk = chunk.min(context);
-        let refused = || SequenceError::OutOfMemory { context, bytes: memory_bytes(config, context, chunk) };
-        let cache = KvCache::new(config.kv_geometry(), context).ok_or_else(refused)?;
+        let bytes = || memory_bytes(config, kv_cache, context, chunk).unwrap_or(u64::MAX);
+        let refused = || SequenceError::OutOfMemory { context, bytes: bytes() };
+        let cache = KvCache::new(config.kv_geometry(), kv_cache, context).map_err(|error| match error {
+            NoCache::Shape(error) => SequenceError::Heads(error),
+            NoCache::Memory => refused(),
+        })?;
         let workspace = Workspace::new(config, model.isa(), chunk).ok_or_else(refused)?;
         let mut history = Vec::new();
         history.try_reserve_exact(context).map_err(|_| refused())?;
@@ -161,6 +193,11 @@ impl Sequence {
         &mut self.workspace.logits
     }
 
+    /// How keys and values are kept.
+    pub fn kv_format(&self) -> KvFormat {
+        self.cache.layout().format()
+    }
+
     /// The shape of the key-value cache.
     pub fn kv_geometry(&self) -> KvGeometry {
         self.cache.geometry()
@@ -197,9 +234,10 @@ impl Sequence {
     }
 }
 
-/// Bytes that a sequence takes when its context is full: key-value cache and workspace.
-pub fn memory_bytes(config: &LanguageConfig, context: usize, chunk: usize) -> u64 {
-    let cache = config.kv_geometry().position_bytes() as u64 * context as u64;
+/// Bytes that a sequence takes when its context is full: key-value cache and workspace. `None` where the model's heads are
+/// no whole number of the format's blocks.
+pub fn memory_bytes(config: &LanguageConfig, kv_cache: KvFormat, context: usize, chunk: usize) -> Option<u64> {
+    let cache = config.kv_geometry().position_bytes(kv_cache)? as u64 * context as u64;
     let row = 2 * config.width + 2 * (config.heads + config.kv_heads) * config.head_dim + 2 * config.feed_forward;
-    cache + 4 * (row as u64 * chunk as u64 + config.vocab as u64)
+    Some(cache + 4 * (row as u64 * chunk as u64 + config.vocab as u64))
 }

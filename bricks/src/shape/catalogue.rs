@@ -290,13 +290,15 @@ impl Speech {
             table_weights: 0,
             other_stored_bytes: ((positions + self.context_length) * width * VECTOR_BYTES) as u64,
         };
+        let decoder = LanguageShape::new(sizes, (0..layers).flat_map(|_| decoder), half(self.vocab, width));
         SpeechShape {
             convolutions: [(half(width, 3 * self.bands), 2 * positions), (half(width, 3 * width), positions)],
             layers: LayersShape { tokens: positions, width, layers: (0..layers).map(|_| encoder).collect() },
             cross: vec![square; 2 * layers],
-            decoder: LanguageShape::new(sizes, (0..layers).flat_map(|_| decoder), half(self.vocab, width)),
+            decoder,
             cross_attention: 2 * (layers * width) as u64,
-            cross_position_bytes: kv.position_bytes() as u64,
+            // Keys and values of the sound take what those of the text do.
+            cross_position_bytes: decoder.kv_bytes(1),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The shape of a language model: what loading it and moving a sequence forward cost.
 
 use nanomind_hal::JobCost;
+use nanomind_kernels::KvFormat;
 
 use super::matrix::MatrixShape;
 use crate::gguf::{Gguf, GgufError};
@@ -27,6 +28,8 @@ pub struct LanguageShape {
     stored_bytes: u64,
     /// Multiplications of one position with one earlier position, over all layers: for scores and for values.
     attention: u64,
+    /// Layers, key-value heads of each and elements of a head.
+    kv: KvGeometry,
     /// Bytes of one position in the key-value cache.
     position_bytes: u64,
 }
@@ -71,7 +74,8 @@ impl LanguageShape {
             table_weights: sizes.table_weights,
             stored_bytes,
             attention: 2 * (sizes.kv.layers * sizes.heads * sizes.kv.head_dim) as u64,
-            position_bytes: sizes.kv.position_bytes() as u64,
+            kv: sizes.kv,
+            position_bytes: position_bytes(sizes.kv, KvFormat::F16).unwrap_or_default(),
         }
     }
 
@@ -106,6 +110,12 @@ impl LanguageShape {
     /// Bytes that the packed weights take in memory.
     pub fn weight_bytes(&self) -> u64 {
         self.layer_bytes + self.head_bytes
+    }
+
+    /// The same model with its keys and values kept in `format`: a new shape keeps them in half precision. `None` where
+    /// its heads are no whole number of the format's blocks.
+    pub fn with_kv_cache(self, format: KvFormat) -> Option<LanguageShape> {
+        Some(LanguageShape { position_bytes: position_bytes(self.kv, format)?, ..self })
     }
 
     /// Bytes that the keys and values of `positions` positions take.
@@ -155,4 +165,8 @@ impl LanguageShape {
         let values = (tokens * self.width) as u64;
         JobCost { flops: values, bytes: values * size_of::<f32>() as u64 }
     }
+}
+
+fn position_bytes(kv: KvGeometry, format: KvFormat) -> Option<u64> {
+    kv.position_bytes(format).map(|bytes| bytes as u64)
 }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use nanomind_kernels::KvFormat;
+
 use crate::{
     Gguf, GgufError, Tokenizer, TokenizerError,
     language::{DEFAULT_CHUNK, LanguageConfig, memory_bytes},
@@ -229,8 +231,11 @@ fn memory(card: &ModelCard, config: &LanguageConfig, contexts: &[usize]) -> Vec<
     contexts.sort_unstable();
     contexts.dedup();
     let need = |context: usize| {
-        let (weights_bytes, sequence) = (card.weights_bytes(), memory_bytes(config, context, DEFAULT_CHUNK));
-        let cache_bytes = (config.kv_geometry().position_bytes() as u64).saturating_mul(context as u64);
+        let cache = KvFormat::F16;
+        let position_bytes = config.kv_geometry().position_bytes(cache).unwrap_or_default() as u64;
+        let cache_bytes = position_bytes.saturating_mul(context as u64);
+        let sequence = memory_bytes(config, cache, context, DEFAULT_CHUNK).unwrap_or(u64::MAX);
+        let weights_bytes = card.weights_bytes();
         let workspace_bytes = sequence.saturating_sub(cache_bytes);
         let total_bytes = weights_bytes.saturating_add(sequence);
         MemoryNeed { context, weights_bytes, cache_bytes, workspace_bytes, total_bytes }

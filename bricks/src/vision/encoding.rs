@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::f16;
 use nanomind_hal::tabm::{SlotReader, SlotWriter};
 use nanomind_hal::{JobCost, Lane};
-use nanomind_kernels::{self as kernels, Activations, KvView, Nonlinearity};
+use nanomind_kernels::{self as kernels, Activations, KvFormat, KvLayout, KvSide, KvView, Nonlinearity};
 
 use super::config::{Activation, VisionConfig};
 use super::encoder::{Layer, VisionEncoder};
@@ -34,8 +33,9 @@ pub struct Encoding {
     rows: Vec<f32>,
     /// Queries, keys and values, `[tokens, width]` each.
     projected: [Vec<f32>; 3],
-    /// Keys and values, `[heads, tokens, head_dim]` each.
-    halves: [Vec<f16>; 2],
+    /// Keys and values, as `kept` lays them.
+    halves: [Vec<u8>; 2],
+    kept: KvLayout,
     /// Hidden layer of the feed-forward block, `[tokens, feed_forward]`.
     hidden: Vec<f32>,
     activations: Activations,
@@ -50,7 +50,8 @@ impl Encoding {
         let floats = |rows: usize, width: usize| {
             bytemuck::allocation::try_zeroed_vec::<f32>(rows * width).map_err(|()| memory())
         };
-        let halves = || bytemuck::allocation::try_zeroed_vec::<f16>(tokens * config.width).map_err(|()| memory());
+        let kept = KvLayout::new(KvFormat::F16, config.heads, tokens, config.head_dim).map_err(|_| memory())?;
+        let halves = || bytemuck::allocation::try_zeroed_vec::<u8>(kept.bytes()).map_err(|()| memory());
         let stream = || floats(tokens, config.width);
         Ok(Encoding {
             done: None,
@@ -59,6 +60,7 @@ impl Encoding {
             rows: stream()?,
             projected: [stream()?, stream()?, stream()?],
             halves: [halves()?, halves()?],
+            kept,
             hidden: floats(tokens, config.feed_forward)?,
             activations: Activations::new(encoder.isa()),
             encoder,
@@ -190,14 +192,12 @@ impl Encoding {
         let [query, key, value] = &mut self.projected;
         let mut products = [layer.query.product(query), layer.key.product(key), layer.value.product(value)];
         kernels::matmul_many(lane, &self.activations, &mut products);
-        for (halves, rows) in self.halves.iter_mut().zip([&*key, &*value]) {
-            lane.for_each_chunk_mut(halves, tokens * head_dim, |head, halves| {
-                for (row, out) in rows.chunks_exact(width).zip(halves.chunks_exact_mut(head_dim)) {
-                    kernels::f32_to_f16(isa, &row[head * head_dim..][..head_dim], out);
-                }
-            });
+        let kept = self.kept;
+        let sides = [(KvSide::Keys, &*key), (KvSide::Values, &*value)];
+        for ((side, rows), halves) in sides.into_iter().zip(&mut self.halves) {
+            kept.store(lane, isa, side, 0, rows, halves);
         }
-        let view = KvView::new(&self.halves[0], &self.halves[1], heads, heads, tokens, head_dim);
+        let view = KvView::new(kept, heads, &self.halves[0], &self.halves[1]);
         kernels::attention_to_all(lane, isa, query, &view, tokens, 1.0 / (head_dim as f32).sqrt(), &mut self.rows);
         self.activations.load_for(lane, &self.rows, &[&layer.output.matrix]);
         kernels::matmul(lane, &layer.output.matrix, &self.activations, &mut self.residual, layer.output.accumulate());

@@ -7,6 +7,7 @@ mod generation;
 mod hostile;
 mod interchange;
 mod invariance;
+mod kv_cache;
 mod perplexity;
 mod pictures;
 #[path = "../real_model/mod.rs"]

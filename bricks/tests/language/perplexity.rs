@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nanomind_bricks::language::bench::{BenchError, Passage};
-use nanomind_bricks::language::{LanguageModel, Sequence};
+use nanomind_bricks::language::{LanguageModel, Sequence, SequenceOptions};
 use nanomind_bricks::{Gguf, Special, Tokenizer};
 use nanomind_hal::Lane;
-use nanomind_kernels::Isa;
+use nanomind_kernels::{Isa, KvFormat};
 
 use crate::fixture;
 use crate::real_model::smollm2;
@@ -82,4 +82,20 @@ fn perplexity_of_the_real_model_is_what_llama_cpp_finds_with_floats() {
     assert_eq!(found.tokens, 4 * 255);
     let apart = found.value() / IN_FLOATS - 1.0;
     assert!(apart.abs() <= TOLERANCE, "{:.4} is {:+.2} % from {IN_FLOATS}", found.value(), apart * 100.0);
+}
+
+#[test]
+fn keys_and_values_in_eight_bits_change_the_perplexity_by_less_than_half_a_percent() {
+    let gguf = Arc::new(Gguf::open(smollm2()).unwrap());
+    let lane = Lane::spawn(2, None).unwrap();
+    let model = LanguageModel::load(&gguf, Isa::detect(), &lane, &mut |_| {}).unwrap();
+    let passage = Passage::new(&Tokenizer::from_gguf(&gguf).unwrap(), &text(), 512).unwrap();
+    let [halves, codes] = KvFormat::ALL.map(|kv_cache| {
+        let options = SequenceOptions { kv_cache, ..SequenceOptions::new(512) };
+        let mut sequence = Sequence::with_options(&model, options).unwrap();
+        passage.measure(&model, &lane, &mut sequence, 2, &mut |_| {}).unwrap().value()
+    });
+    let change = codes / halves - 1.0;
+    assert!(change.abs() <= 0.005, "{halves:.4} became {codes:.4}, {:+.3} %", change * 100.0);
+    assert!(codes.to_bits() != halves.to_bits(), "8 bits were used at all");
 }

@@ -7,7 +7,7 @@ use nanomind_bricks::Gguf;
 use nanomind_bricks::language::LanguageModel;
 use nanomind_bricks::shape::{LanguageShape, ModelShape};
 use nanomind_hal::Lane;
-use nanomind_kernels::Isa;
+use nanomind_kernels::{Isa, KvFormat};
 
 use crate::fixture::{self, MODELS};
 
@@ -21,7 +21,7 @@ fn a_header_gives_the_shape_of_the_model_that_is_loaded() {
         assert_eq!(ModelShape::of_gguf(&gguf).unwrap(), ModelShape::Language(header));
         let model = LanguageModel::load(&gguf, Isa::detect(), &Lane::single(), &mut |_| {}).unwrap();
         assert_eq!(header, model.shape(), "{}", gguf.file());
-        assert_eq!(header.kv_bytes(3), 3 * model.config().kv_geometry().position_bytes() as u64);
+        assert_eq!(header.kv_bytes(3), 3 * model.config().kv_geometry().position_bytes(KvFormat::F16).unwrap() as u64);
         // What loading reads is the file's tensors, but for a table whose rows are looked up one by one.
         let table = gguf.tensor("token_embd.weight").unwrap().byte_len() as u64;
         let left = if model.is_tied() { 0 } else { table };

@@ -20,7 +20,7 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
     for node in nodes {
         match node.spec.map(|spec| &spec.memory) {
             Some(MemoryNeed::Fixed(bytes)) => add(node.name.clone(), "its work".to_owned(), *bytes, node.kind.span),
-            Some(MemoryNeed::Model { field, context, sequences }) => {
+            Some(MemoryNeed::Model { field, context, sequences, kv_format }) => {
                 let Some(facts) = node.models.get(field) else { continue };
                 // Nodes with one model share its weights.
                 if !loaded.contains(&facts.reference.as_str()) {
@@ -33,7 +33,10 @@ pub(crate) fn check(nodes: &[Node<'_>], edges: &Edges, machine: &Machine, findin
                 if let Some((FieldValue::Integer(tokens), span)) = context.map(|value| (&value.value, value.span)) {
                     let tokens = u64::try_from(*tokens).unwrap_or(0);
                     let caches = sequences.as_ref().and_then(|field| integer(node, field)).unwrap_or(1);
-                    let bytes = tokens.saturating_mul(facts.kv_bytes_per_token).saturating_mul(caches);
+                    // A format that the model does not take is reported with the model.
+                    let format = kv_format.as_ref().and_then(|format| super::models::kv_format(node, format));
+                    let position_bytes = facts.kv_bytes(format).unwrap_or(0);
+                    let bytes = tokens.saturating_mul(position_bytes).saturating_mul(caches);
                     let what = match caches {
                         1 => format!("KV cache of {tokens} tokens"),
                         _ => format!("{caches} KV caches of {tokens} tokens"),

@@ -33,6 +33,7 @@ pub(crate) fn find(nodes: &mut [Node<'_>], catalogue: &dyn ModelCatalogue, findi
     for node in nodes {
         missing_widths(node, findings);
         long_context(node, findings);
+        unfit_cache(node, findings);
     }
 }
 
@@ -131,4 +132,37 @@ fn long_context(node: &Node<'_>, findings: &mut Findings) {
             .help("answers get worse beyond that"),
         );
     }
+}
+
+/// The format of the KV cache that the node's field says.
+pub(super) fn kv_format<'a>(node: &'a Node<'_>, field: &str) -> Option<&'a str> {
+    match node.values.get(field).map(|value| &value.value) {
+        Some(FieldValue::Choice(format)) => Some(format),
+        _ => None,
+    }
+}
+
+/// A format of the KV cache that the model's heads do not fit.
+fn unfit_cache(node: &Node<'_>, findings: &mut Findings) {
+    let Some(MemoryNeed::Model { field, kv_format: Some(choice), .. }) = node.spec.map(|spec| &spec.memory) else {
+        return;
+    };
+    let (Some(facts), Some(format)) = (node.models.get(field), kv_format(node, choice)) else { return };
+    if facts.kv_bytes(Some(format)).is_some() {
+        return;
+    }
+    let span = node.values.get(choice).and_then(|value| value.span).unwrap_or(node.kind.span);
+    let fitting: Vec<&str> = facts.kv_bytes_by_format.keys().map(String::as_str).collect();
+    findings.push(
+        Diagnostic::error(
+            Code::BadModel,
+            format!(
+                "the KV cache of \"{}\" cannot be kept in {format} (`{choice}` of {})",
+                facts.reference,
+                node.title()
+            ),
+        )
+        .label(span, "its heads are no whole number of blocks of this format")
+        .help(format!("this model takes {}", fitting.join(" or "))),
+    );
 }

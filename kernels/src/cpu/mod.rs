@@ -22,6 +22,7 @@ pub(crate) use float_product::{FloatShape, float_tiles};
 pub(crate) use generic::ceiling::{DotProducts, MultiplyAdds, ReadAll};
 pub(crate) use generic::float_load::LoadFloats;
 pub(crate) use generic::halves::{HalvesToSingles, SinglesToHalves};
+pub(crate) use generic::kv_rows::{ReadKv, StoreKv};
 pub(crate) use generic::load::{LoadCodes, Source};
 use generic::rows;
 pub(crate) use generic::source::{LayerNorm, Plain, RmsNorm, SiluMul, Windows};

@@ -79,9 +79,6 @@ pub(crate) unsafe trait Vector {
 
     /// Rows of queries whose scores fit the registers: 8 or 4.
     const ATTENTION_ROWS: usize;
-    /// Reads `LANES` rows, `stride` values apart, of `LANES` half-precision values; writes column `c`, one lane for
-    /// each row, at `to + c · to_stride`.
-    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize);
 
     /// Reads `LANES` rows, `stride` values apart, of `LANES` values; writes column `c`, one lane for each row, at
     /// `to + c · to_stride`.

@@ -8,11 +8,11 @@ use nanomind::{
         Gguf,
         language::{
             DEFAULT_CHUNK, LanguageModel,
-            bench::{self, BenchError, Record, Workload},
+            bench::{self, BenchError, Conditions, Record, Workload},
         },
     },
     hal::{Clock, CpuTopology, Lane},
-    kernels::Isa,
+    kernels::{Isa, KvFormat},
 };
 
 use crate::{
@@ -62,6 +62,14 @@ pub struct Args {
     /// Positions that are computed at once
     #[arg(short = 'u', long, visible_alias = "ubatch-size", default_value_t = DEFAULT_CHUNK, value_name = "TOKENS")]
     chunk: usize,
+
+    /// Positions that were read before each run
+    #[arg(short = 'd', long, value_delimiter = ',', default_value = "0", value_name = "TOKENS")]
+    n_depth: Vec<usize>,
+
+    /// How keys and values are kept: f16 or q8_0
+    #[arg(long, default_value = "f16", value_name = "FORMAT", value_parser = parse_kv_format)]
+    kv_cache: KvFormat,
 
     /// Instruction set of the kernels, such as `portable` or `avx2` [default: the fastest of this machine]
     #[arg(long, env = "NANOMIND_ISA", value_parser = parse_isa)]
@@ -122,14 +130,15 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
     let isa = args.isa.unwrap_or_else(Isa::detect);
     let model = load(&args.model, isa, lanes.iter().max_by_key(|lane| lane.threads()), globals)?;
     let clock = Clock::system();
-    let runs = lanes.len() * workloads.len() * (args.repetitions as usize + 1);
+    let runs = lanes.len() * args.n_depth.len() * workloads.len() * (args.repetitions as usize + 1);
     let progress = bar(runs as u64, "{wide_bar} {pos}/{len} runs");
     let mut records = Vec::new();
     for lane in &lanes {
-        for workload in &workloads {
+        for (depth, workload) in args.n_depth.iter().flat_map(|depth| workloads.iter().map(|work| (*depth, *work))) {
             let repetitions = args.repetitions as usize;
+            let conditions = Conditions { chunk: args.chunk, depth, kv_cache: args.kv_cache };
             let measurement =
-                bench::measure(&model, lane, &clock, *workload, args.chunk, repetitions, &mut || progress.inc(1));
+                bench::measure(&model, lane, &clock, workload, conditions, repetitions, &mut || progress.inc(1));
             let measurement = measurement.map_err(refused)?;
             records.push(Record::new(&model, &measurement, topology.model().unwrap_or_default(), clock.wall()));
         }
@@ -193,6 +202,10 @@ fn parse_isa(name: &str) -> Result<Isa, String> {
         let names: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
         format!("expected one of this machine's: {}", names.join(", "))
     })
+}
+
+fn parse_kv_format(name: &str) -> Result<KvFormat, String> {
+    KvFormat::from_name(name).ok_or_else(|| format!("expected one of {}", KvFormat::ALL.map(KvFormat::name).join(", ")))
 }
 
 fn table(records: &[Record]) -> Table {

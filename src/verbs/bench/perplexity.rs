@@ -5,16 +5,16 @@ use nanomind::{
     bricks::{
         Gguf, Tokenizer,
         language::{
-            Sequence,
+            Sequence, SequenceOptions,
             bench::{Passage, Perplexity},
         },
     },
     hal::{Clock, CpuTopology},
-    kernels::Isa,
+    kernels::{Isa, KvFormat},
 };
 use serde::Serialize;
 
-use super::{bar, lane, load, parse_isa, refused};
+use super::{bar, lane, load, parse_isa, parse_kv_format, refused};
 use crate::{
     exit::Exit,
     globals::Globals,
@@ -49,6 +49,10 @@ pub struct Args {
     #[arg(short, long)]
     threads: Option<NonZeroUsize>,
 
+    /// How keys and values are kept: f16 or q8_0
+    #[arg(long, default_value = "f16", value_name = "FORMAT", value_parser = parse_kv_format)]
+    kv_cache: KvFormat,
+
     /// Instruction set of the kernels, such as `portable` or `avx2` [default: the fastest of this machine]
     #[arg(long, env = "NANOMIND_ISA", value_parser = parse_isa)]
     isa: Option<Isa>,
@@ -63,6 +67,7 @@ struct Report {
     model_filename: String,
     model_type: String,
     isa: String,
+    kv_cache: &'static str,
     text: String,
     n_ctx: usize,
     windows: usize,
@@ -88,7 +93,8 @@ pub fn run(args: &Args, globals: &Globals) -> Result<(), Exit> {
 
     let lane = lane(args.threads.map_or_else(|| CpuTopology::detect().cores().len(), NonZeroUsize::get))?;
     let model = load(&args.model, args.isa.unwrap_or_else(Isa::detect), Some(&lane), globals)?;
-    let mut sequence = Sequence::new(&model, args.ctx).map_err(Exit::usage)?;
+    let options = SequenceOptions { kv_cache: args.kv_cache, ..SequenceOptions::new(args.ctx) };
+    let mut sequence = Sequence::with_options(&model, options).map_err(Exit::usage)?;
     let windows = args.chunks.map_or(passage.windows(), |chunks| chunks.get().min(passage.windows()));
     let progress = bar(windows as u64, "{wide_bar} {pos}/{len} windows  {eta} left  perplexity {msg}");
     let clock = Clock::system();
@@ -106,6 +112,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<(), Exit> {
             model_filename: model.file().to_owned(),
             model_type: model.summary(),
             isa: model.isa().to_string(),
+            kv_cache: args.kv_cache.name(),
             text: text_name,
             n_ctx: args.ctx,
             windows: found.windows,
@@ -122,10 +129,11 @@ fn print(format: Format, report: &Report) -> Result<(), Exit> {
     match format {
         Format::Json => output::json(report),
         Format::Table => {
-            let mut table = Table::new(["MODEL", "ISA", ">WINDOWS", ">TOKENS SCORED", ">PERPLEXITY", ">±"]);
+            let mut table = Table::new(["MODEL", "ISA", "KV CACHE", ">WINDOWS", ">TOKENS SCORED", ">PERPLEXITY", ">±"]);
             table.row([
                 report.model_type.clone(),
                 report.isa.clone(),
+                report.kv_cache.into(),
                 format!("{} of {}", report.windows, report.n_ctx),
                 report.tokens_scored.to_string(),
                 format!("{:.4}", report.perplexity),

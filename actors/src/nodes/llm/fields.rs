@@ -7,6 +7,7 @@ use nanomind_bricks::language::GenerationOptions;
 use nanomind_bricks::{ConversationOptions, OnFull};
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::Clock;
+use nanomind_kernels::KvFormat;
 
 use crate::error::NodeError;
 
@@ -44,6 +45,7 @@ impl LlmFields {
             _ => OnFull::ForgetOldest,
         };
         conversation.pictures = count("pictures")?;
+        conversation.kv_cache = KvFormat::from_name(plan.choice("kv_cache")?).unwrap_or_default();
         let sampling = Sampling {
             temperature: number("temperature")?,
             top_k: count("top_k")?,

@@ -54,6 +54,7 @@ pub(super) fn spec() -> NodeSpec {
             field: "model".to_owned(),
             context: Some("context".to_owned()),
             sequences: Some("parallel".to_owned()),
+            kv_format: Some("kv_cache".to_owned()),
         })
         .example(
             r#"nodes: {
@@ -71,6 +72,14 @@ fn with_fields(spec: NodeSpec) -> NodeSpec {
             FieldSpec::integer("context", 16..=1_048_576, "Positions of the KV cache: template, turns and answer together.")
                 .unit("tokens")
                 .default(2048),
+        )
+        .field(
+            FieldSpec::choice(
+                "kv_cache",
+                &["f16", "q8_0"],
+                "How keys and values are kept: in half precision, or in blocks of 32 × 8 bit, which take 53 % of that.",
+            )
+            .default("f16"),
         )
         .field(FieldSpec::text("system", "The system message; empty: whatever the template says by itself.").default(""))
         .field(FieldSpec::number("temperature", 0.0..=100.0, "Randomness of the choice; 0: always the likeliest.").default(0.8))

@@ -20,6 +20,7 @@ use crate::packet::{Embeddings, Packet, Payload};
 use crate::report::AnswerReport;
 use crate::request::{Request, RequestEnd};
 use crate::residence::{Residence, Stage};
+use crate::shapes::with_cache_of;
 use crate::weights::{WeightBytes, WeightSource};
 
 /// That there is a cache of keys and values: it goes with the weights.
@@ -43,7 +44,7 @@ impl Mind {
         let count = |field| plan.integer(field).map(|value| usize::try_from(value).unwrap_or(0));
         Ok(Mind {
             model: plan.model("model")?.reference.clone(),
-            shape: world.language(plan, "model")?,
+            shape: with_cache_of(plan, world.language(plan, "model")?),
             dialogue: Dialogue::of(plan)?,
             most_pictures: count("pictures")?,
             max_tokens: count("max_tokens")?,

@@ -6,8 +6,11 @@ mod record;
 mod speculation;
 
 use nanomind_hal::{Clock, Lane};
+use nanomind_kernels::KvFormat;
 
-use crate::language::{LanguageModel, Logits, Reading, Segment, Sequence, SequenceError, StepError};
+use crate::language::{
+    DEFAULT_CHUNK, LanguageModel, Logits, Reading, Segment, Sequence, SequenceError, SequenceOptions, StepError,
+};
 use crate::tokenizer::TokenId;
 
 pub use perplexity::{Passage, Perplexity};
@@ -48,6 +51,24 @@ impl Workload {
     }
 }
 
+/// Under what conditions it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// Positions that are computed at once.
+    pub chunk: usize,
+    /// Positions that were read before the run, which takes no part in its time.
+    pub depth: usize,
+    /// How keys and values are kept.
+    pub kv_cache: KvFormat,
+}
+
+impl Default for Conditions {
+    /// From an empty sequence whose keys and values are kept in half precision.
+    fn default() -> Conditions {
+        Conditions { chunk: DEFAULT_CHUNK, depth: 0, kv_cache: KvFormat::F16 }
+    }
+}
+
 /// Why nothing could be measured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BenchError {
@@ -80,8 +101,8 @@ pub struct Measurement {
     pub workload: Workload,
     /// Threads of the lane.
     pub threads: usize,
-    /// Positions that are computed at once.
-    pub chunk: usize,
+    /// Under what conditions; the chunk is the one that the sequence has.
+    pub conditions: Conditions,
     /// Nanoseconds of each run.
     pub samples_ns: Vec<u64>,
 }
@@ -125,22 +146,28 @@ impl Spread {
     }
 }
 
-/// Runs `workload` once to warm up and then `repetitions` times, each from an empty sequence; `done` is told after
-/// each run. Positions are computed `chunk` at a time.
+/// Runs `workload` once to warm up and then `repetitions` times, each from a sequence of `conditions.depth` positions, which
+/// are read once; `done` is told after each run.
 pub fn measure(
     model: &LanguageModel,
     lane: &Lane,
     clock: &Clock,
     workload: Workload,
-    chunk: usize,
+    conditions: Conditions,
     repetitions: usize,
     done: &mut dyn FnMut(),
 ) -> Result<Measurement, BenchError> {
-    let tokens = random_tokens(workload.tokens() / workload.sequences().max(1), model.config().vocab);
-    let sequence = |_| Sequence::with_chunk(model, tokens.len().max(1), chunk);
+    let Conditions { chunk, depth, kv_cache } = conditions;
+    let tokens = random_tokens(depth + workload.tokens() / workload.sequences().max(1), model.config().vocab);
+    let options = SequenceOptions { context: tokens.len().max(1), chunk, kv_cache };
+    let sequence = |_| Sequence::with_options(model, options);
     let mut sequences = (0..workload.sequences()).map(sequence).collect::<Result<Vec<_>, _>>()?;
+    let (before, tokens) = tokens.split_at(depth);
+    for sequence in sequences.iter_mut().filter(|_| depth > 0) {
+        model.prefill(lane, sequence, &[Segment::Tokens(before)], Logits::None)?;
+    }
     let warm_up = match workload {
-        Workload::Prefill(_) => &tokens[..],
+        Workload::Prefill(_) => tokens,
         // One token touches all weights; the rest would only take time.
         Workload::Decode(_) | Workload::DecodeBatch { .. } => &tokens[..tokens.len().min(1)],
     };
@@ -148,14 +175,14 @@ pub fn measure(
     done();
     let mut samples_ns = Vec::with_capacity(repetitions);
     for _ in 0..repetitions {
-        sequences.iter_mut().for_each(|sequence| sequence.truncate(0));
+        sequences.iter_mut().for_each(|sequence| sequence.truncate(depth));
         let start = clock.now();
-        run(model, lane, &mut sequences, workload, &tokens)?;
+        run(model, lane, &mut sequences, workload, tokens)?;
         samples_ns.push(u64::try_from(clock.now().since(start).as_nanos()).unwrap_or(u64::MAX));
         done();
     }
-    let chunk = sequences.first().map_or(chunk, Sequence::chunk);
-    Ok(Measurement { workload, threads: lane.threads(), chunk, samples_ns })
+    let conditions = Conditions { chunk: sequences.first().map_or(chunk, Sequence::chunk), ..conditions };
+    Ok(Measurement { workload, threads: lane.threads(), conditions, samples_ns })
 }
 
 fn run(

@@ -78,14 +78,14 @@ impl Record {
             model_type: model.summary(),
             model_size: model.file_bytes(),
             model_n_params: model.parameters(),
-            n_ubatch: measurement.chunk,
+            n_ubatch: measurement.conditions.chunk,
             n_threads: measurement.threads,
-            type_k: "f16",
-            type_v: "f16",
+            type_k: measurement.conditions.kv_cache.name(),
+            type_v: measurement.conditions.kv_cache.name(),
             n_prompt,
             n_gen,
             n_parallel: measurement.workload.sequences(),
-            n_depth: 0,
+            n_depth: measurement.conditions.depth,
             test_time: utc(date),
             avg_ns: time.mean.round() as u64,
             stddev_ns: time.deviation.round() as u64,
@@ -96,13 +96,14 @@ impl Record {
         }
     }
 
-    /// The short name of the workload: `pp512`, `tg128`, or `4 × tg128` of four sequences.
+    /// The short name of the workload: `pp512`, `tg128`, or `4 × tg128` of four sequences; at a depth `tg128 @ d8192`.
     pub fn test(&self) -> String {
-        match (self.n_gen, self.n_parallel) {
+        let work = match (self.n_gen, self.n_parallel) {
             (0, _) => format!("pp{}", self.n_prompt),
             (tokens, 0 | 1) => format!("tg{tokens}"),
             (tokens, sequences) => format!("{sequences} × tg{tokens}"),
-        }
+        };
+        if self.n_depth == 0 { work } else { format!("{work} @ d{}", self.n_depth) }
     }
 }
 

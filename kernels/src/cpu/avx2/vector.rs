@@ -193,18 +193,6 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const ATTENTION_ROWS: usize = 4;
 
     #[inline(always)]
-    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
-        unsafe {
-            let mut rows = [_mm256_setzero_ps(); 8];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = Self::load_f16(from.add(i * stride));
-            }
-            transpose_rows(rows, to, to_stride);
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
         unsafe {

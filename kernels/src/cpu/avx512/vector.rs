@@ -149,18 +149,6 @@ unsafe impl Vector for Avx512 {
     const ATTENTION_ROWS: usize = 8;
 
     #[inline(always)]
-    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller has the features and lends 16 rows of 16 values and room for as many.
-        unsafe {
-            let mut rows = [_mm512_setzero_ps(); 16];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = Self::load_f16(from.add(i * stride));
-            }
-            transpose_rows(rows, to, to_stride);
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller has the features and lends 16 rows of 16 values and room for as many.
         unsafe {

@@ -1,35 +1,67 @@
 //! Attention of a few tokens of one group of heads, with an online softmax over fixed blocks of positions.
 //!
-//! Blocks start at position 0 whatever the queries are, a row's sums run over the positions in order, and what a row may
-//! not see adds exact zeros: so a row's result does not depend on the other rows, on how a prompt was cut or on what
-//! was reused. A block's keys are transposed to single precision once for all rows, so that lanes are positions.
+//! Positions are cut into stretches of [`STRETCH`], stretches into blocks; both start at position 0 whatever the queries
+//! are. Within a stretch a row's sums run over the positions in order, stretches are joined in order, and what a row may
+//! not see adds exact zeros: so a row's result does not depend on the other rows, on how a prompt was cut, on what was
+//! reused, or on which thread computed which stretch.
+//!
+//! Where rows are many, a block is widened to single precision once for all of them; a few rows read it as it is kept,
+//! and compute the same.
 
-use half::f16;
+use std::ops::Range;
 
-use super::rows::{exp, fold, larger, largest};
+use super::attention_tile::{Cells, Codes, Halves, Singles, Tile};
+use super::stretch;
+use crate::KvFormat;
+use crate::block::GROUP;
 use crate::cpu::Op;
 use crate::cpu::vector::Vector;
+use crate::kv_layout::POSITIONS as BLOCK;
 
-/// Positions of a block.
-pub(crate) const BLOCK: usize = 32;
-/// Rows whose sums are in registers at a time, at most.
-const MAX_TILE: usize = 8;
+/// Positions of a stretch: small enough to spread a step's work evenly, large enough for the joining to weigh nothing.
+pub(crate) const STRETCH: usize = 256;
 /// Every row of the workspace is a whole number of these, and so of vectors.
-const PAD: usize = 16;
+pub(crate) const PAD: usize = 16;
+/// Rows up to which a block is read as it is kept, and the widest tile of them.
+const FEW_ROWS: usize = 8;
+const FEW_TILE: usize = 4;
+/// Bytes that memory moves at once.
+const LINE: usize = 64;
+
+/// The keys and values of one head.
+#[derive(Clone, Copy)]
+pub(crate) struct KvHead<'a> {
+    pub(crate) format: KvFormat,
+    /// Blocks of keys, at least up to the last position that is seen.
+    pub(crate) keys: &'a [u8],
+    /// Blocks of values, as the keys.
+    pub(crate) values: &'a [u8],
+    /// Bytes of a block of either.
+    pub(crate) block_bytes: usize,
+}
+
+/// Where the result of a task goes.
+pub(crate) enum Sink {
+    /// The first token's result, `[group][head_dim]`, once all stretches are joined.
+    Out(*mut f32),
+    /// The records of the first token's heads in the first stretch of the cache (see [`stretch`]).
+    Records {
+        at: *mut f32,
+        /// Values from one token to the next.
+        token_stride: usize,
+        /// Values from one stretch to the next.
+        stretch_stride: usize,
+    },
+}
 
 /// The queries of `tokens` tokens and `group` heads that share one head of keys and values.
 pub(crate) struct AttentionTask<'a> {
-    /// Keys of this head, `[positions][head_dim]`, at least up to the last token's position.
-    pub(crate) keys: &'a [f16],
-    /// Values of this head, as the keys.
-    pub(crate) values: &'a [f16],
+    pub(crate) head: KvHead<'a>,
     /// Values of one head.
     pub(crate) head_dim: usize,
     /// The first token's queries for this group, `[group][head_dim]`.
     pub(crate) queries: *const f32,
-    /// Where the first token's result goes, `[group][head_dim]`.
-    pub(crate) out: *mut f32,
-    /// Values from one token to the next, of both.
+    /// Values from one token to the next, of queries and result.
     pub(crate) stride: usize,
     /// Heads that share the keys.
     pub(crate) group: usize,
@@ -42,6 +74,9 @@ pub(crate) struct AttentionTask<'a> {
     pub(crate) advance: usize,
     /// What scores are multiplied by.
     pub(crate) scale: f32,
+    /// The stretches to compute: all that are seen, for [`Sink::Out`].
+    pub(crate) stretches: Range<usize>,
+    pub(crate) sink: Sink,
     /// What the task works in: at least [`space_len`] values, whatever they are.
     pub(crate) space: &'a mut [f32],
 }
@@ -49,42 +84,65 @@ pub(crate) struct AttentionTask<'a> {
 /// Values of workspace that a task of `rows` query rows needs.
 pub(crate) fn space_len(rows: usize, head_dim: usize) -> usize {
     let padded = head_dim.next_multiple_of(PAD);
-    2 * padded * BLOCK + 2 * padded * rows + 2 * rows.next_multiple_of(PAD)
+    let scales = 2 * head_dim.div_ceil(GROUP) * BLOCK;
+    2 * padded * BLOCK
+        + scales
+        + 2 * padded * rows
+        + 2 * rows.next_multiple_of(PAD)
+        + rows * stretch::record_len(head_dim)
 }
 
 /// The parts of a task's workspace.
-struct Space<'a> {
+pub(super) struct Space<'a> {
     /// The block's keys, `[head_dim][BLOCK]`.
     keys: &'a mut [f32],
     /// The block's values, `[BLOCK][padded head_dim]`.
     values: &'a mut [f32],
+    /// The scales of the block's keys, `[head_dim / GROUP][BLOCK]`.
+    key_scales: &'a mut [f32],
+    /// The scales of its values, in the same order.
+    value_scales: &'a mut [f32],
     /// The scaled queries, tile after tile `[head_dim][rows of the tile]`.
-    queries: &'a mut [f32],
-    /// Each row's weighted sum of values, `[padded head_dim]`.
-    totals: &'a mut [f32],
-    /// Each row's largest score so far.
-    most: &'a mut [f32],
-    /// Each row's sum of weights so far.
-    sums: &'a mut [f32],
+    pub(super) queries: &'a mut [f32],
+    /// Each row's weighted sum of values of the stretch, `[padded head_dim]`.
+    pub(super) totals: &'a mut [f32],
+    /// Each row's largest score of the stretch.
+    pub(super) most: &'a mut [f32],
+    /// Each row's sum of weights of the stretch.
+    pub(super) sums: &'a mut [f32],
+    /// Each row's record of the stretches before.
+    records: &'a mut [f32],
     /// `head_dim`, padded.
-    padded: usize,
+    pub(super) padded: usize,
 }
 
 impl<'a> Space<'a> {
     #[inline(always)]
     fn new(space: &'a mut [f32], rows: usize, head_dim: usize) -> Space<'a> {
         let padded = head_dim.next_multiple_of(PAD);
+        let scales = head_dim.div_ceil(GROUP) * BLOCK;
         let (keys, space) = space.split_at_mut(padded * BLOCK);
         let (values, space) = space.split_at_mut(padded * BLOCK);
+        let (key_scales, space) = space.split_at_mut(scales);
+        let (value_scales, space) = space.split_at_mut(scales);
         let (queries, space) = space.split_at_mut(padded * rows);
         let (totals, space) = space.split_at_mut(padded * rows);
-        let (most, sums) = space.split_at_mut(rows.next_multiple_of(PAD));
-        // The padding of values is weighed with the rest.
-        values.fill(0.0);
-        totals.fill(0.0);
-        most.fill(f32::NEG_INFINITY);
-        sums.fill(0.0);
-        Space { keys, values, queries, totals, most, sums, padded }
+        let (most, space) = space.split_at_mut(rows.next_multiple_of(PAD));
+        let (sums, records) = space.split_at_mut(rows.next_multiple_of(PAD));
+        if padded > head_dim {
+            // The padding of values is weighed with the rest.
+            values.fill(0.0);
+        }
+        Space { keys, values, key_scales, value_scales, queries, totals, most, sums, records, padded }
+    }
+
+    /// Begins a stretch.
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.totals.fill(0.0);
+        // Finite, so that a row that sees nothing yet has differences that are numbers.
+        self.most.fill(f32::MIN);
+        self.sums.fill(0.0);
     }
 }
 
@@ -92,47 +150,67 @@ impl Op for AttentionTask<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Vector>(mut self) {
-        let rows = self.group * self.tokens;
-        let space = std::mem::take(&mut self.space);
-        let mut space = Space::new(space, rows, self.head_dim);
-        let last = self.seen + self.advance * (self.tokens - 1);
+    unsafe fn run<V: Vector>(self) {
         // SAFETY: as the caller says.
         unsafe {
-            self.load_queries(&mut space, V::ATTENTION_ROWS);
-            for start in (0..last).step_by(BLOCK) {
-                let positions = BLOCK.min(last - start);
-                self.load_keys::<V>(&mut space, start, positions);
-                self.load_values::<V>(&mut space, start, positions);
-                let mut row = 0;
-                while row < rows {
-                    let width = tile_rows(rows - row, V::ATTENTION_ROWS);
-                    match width {
-                        8 => self.block_tile::<V, 8>(&mut space, row, start, positions),
-                        4 => self.block_tile::<V, 4>(&mut space, row, start, positions),
-                        3 => self.block_tile::<V, 3>(&mut space, row, start, positions),
-                        2 => self.block_tile::<V, 2>(&mut space, row, start, positions),
-                        _ => self.block_tile::<V, 1>(&mut space, row, start, positions),
-                    }
-                    row += width;
-                }
+            match self.head.format {
+                KvFormat::F16 => self.attend::<V, Halves>(),
+                KvFormat::Q8_0 => self.attend::<V, Codes>(),
             }
-            self.store(&space);
         }
     }
 }
 
-/// Rows of the next tile where `left` rows are left: 8, 4, 3, 2 or 1.
+/// Rows of the next tile where `left` rows are left: 8, 4, 3 or 1. Few widths, for each is compiled for every kind of
+/// cells and every instruction set.
 #[inline(always)]
 fn tile_rows(left: usize, widest: usize) -> usize {
     match left.min(widest) {
         8.. => 8,
         4.. => 4,
-        few => few,
+        3 if widest == FEW_TILE => 3,
+        _ => 1,
     }
 }
 
 impl AttentionTask<'_> {
+    /// Computes the task over cells that are kept as `K`.
+    #[inline(always)]
+    unsafe fn attend<V: Vector, K: Cells>(mut self) {
+        let rows = self.group * self.tokens;
+        let space = std::mem::take(&mut self.space);
+        let mut space = Space::new(space, rows, self.head_dim);
+        let last = self.seen + self.advance * (self.tokens - 1);
+        let as_kept = self.reads_as_kept();
+        let widest = if as_kept { FEW_TILE } else { V::ATTENTION_ROWS };
+        // SAFETY: as the caller says.
+        unsafe {
+            self.load_queries(&mut space, widest);
+            for stretch in self.stretches.clone() {
+                space.clear();
+                let end = last.min((stretch + 1) * STRETCH);
+                for start in (stretch * STRETCH..end).step_by(BLOCK) {
+                    let positions = BLOCK.min(end - start);
+                    let (keys, values) = self.block::<V, K>(&mut space, start);
+                    if as_kept {
+                        self.few_rows::<V, K>(&mut space, keys, values, start, positions);
+                    } else {
+                        self.widen_block::<V, K>(&mut space, keys, values, positions);
+                        self.many_rows::<V>(&mut space, start, positions);
+                    }
+                }
+                self.settle::<V>(&mut space, stretch);
+            }
+            self.finish(&space);
+        }
+    }
+
+    /// Whether rows are so few that widening a block for them would not pay.
+    #[inline(always)]
+    fn reads_as_kept(&self) -> bool {
+        self.group * self.tokens <= FEW_ROWS && self.head_dim.is_multiple_of(PAD)
+    }
+
     /// Scales the queries and brings those of each tile of rows together.
     #[inline(always)]
     unsafe fn load_queries(&self, space: &mut Space<'_>, widest: usize) {
@@ -153,212 +231,170 @@ impl AttentionTask<'_> {
         }
     }
 
-    /// Brings the keys of `positions` positions from `start` on into the workspace, so that lanes are positions. Lanes
-    /// without a position are given zeros.
+    /// Where the cells of the block at `start` are, keys and values; its scales are brought into the workspace.
     #[inline(always)]
-    unsafe fn load_keys<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
-        let dim = self.head_dim;
-        let keys = &self.keys[start * dim..(start + positions) * dim];
-        let whole = dim / V::LANES * V::LANES;
-        for position in (0..positions).step_by(V::LANES) {
-            let lanes = V::LANES.min(positions - position);
-            for d in (0..whole).step_by(V::LANES) {
-                let to = &mut space.keys[d * BLOCK + position..];
-                debug_assert!(to.len() >= (V::LANES - 1) * BLOCK + V::LANES);
-                if lanes == V::LANES {
-                    // SAFETY: `keys` has this many rows of `dim` values from `position` on, `keys[d..]` of the
-                    // workspace as many columns of BLOCK lanes.
-                    unsafe {
-                        V::transpose_f16(keys.as_ptr().add(position * dim + d).cast(), dim, to.as_mut_ptr(), BLOCK);
-                    }
-                    continue;
-                }
-                let mut rows = [f16::ZERO; PAD * PAD];
-                for (row, key) in rows.chunks_exact_mut(V::LANES).zip(keys[position * dim..].chunks_exact(dim)) {
-                    row.copy_from_slice(&key[d..d + V::LANES]);
-                }
-                // SAFETY: `rows` has at least LANES rows of LANES values; the workspace as above.
-                unsafe { V::transpose_f16(rows.as_ptr().cast(), V::LANES, to.as_mut_ptr(), BLOCK) }
-            }
-            if whole == dim {
-                continue;
-            }
-            for (lane, key) in keys[position * dim..].chunks_exact(dim).take(lanes).enumerate() {
-                for (d, value) in key.iter().enumerate().skip(whole) {
-                    space.keys[d * BLOCK + position + lane] = value.to_f32();
-                }
-            }
-        }
-    }
-
-    /// Brings the values of `positions` positions from `start` on into the workspace.
-    #[inline(always)]
-    unsafe fn load_values<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
-        let dim = self.head_dim;
-        let values = &self.values[start * dim..(start + positions) * dim];
-        // Rows without padding are one long row.
-        let (dim, padded) = if dim == space.padded { (values.len(), values.len()) } else { (dim, space.padded) };
-        for (from, to) in values.chunks_exact(dim).zip(space.values.chunks_exact_mut(padded)) {
-            let mut from = from.chunks_exact(V::LANES);
-            let mut to = to.chunks_exact_mut(V::LANES);
-            for (from, to) in (&mut from).zip(&mut to) {
-                // SAFETY: both chunks are one vector long; `f16` is its bits.
-                unsafe { V::store(to.as_mut_ptr(), V::load_f16(from.as_ptr().cast())) }
-            }
-            if let Some(to) = to.next() {
-                for (from, to) in from.remainder().iter().zip(to) {
-                    *to = from.to_f32();
-                }
-            }
-        }
-    }
-
-    /// One block for `R` rows from `row` on.
-    #[inline(always)]
-    unsafe fn block_tile<V: Vector, const R: usize>(
+    unsafe fn block<V: Vector, K: Cells>(
         &self,
         space: &mut Space<'_>,
-        row: usize,
         start: usize,
+    ) -> (*const K::Element, *const K::Element) {
+        let at = start / BLOCK * self.head.block_bytes;
+        let blocks = [self.head.keys, self.head.values].map(|side| &side[at..at + self.head.block_bytes]);
+        let count = if K::SCALED { self.head_dim / GROUP * BLOCK } else { 0 };
+        for (block, scales) in blocks.iter().zip([&mut *space.key_scales, &mut *space.value_scales]) {
+            for (from, to) in block[..2 * count].chunks_exact(2 * V::LANES).zip(scales.chunks_exact_mut(V::LANES)) {
+                // SAFETY: both are one vector long.
+                unsafe { V::store(to.as_mut_ptr(), V::load_f16(from.as_ptr().cast())) }
+            }
+        }
+        if self.reads_as_kept() {
+            // The next block, while this one is computed: a block is a page, which is as far as the machine looks ahead.
+            for side in [self.head.keys, self.head.values] {
+                for line in (0..self.head.block_bytes).step_by(LINE) {
+                    // SAFETY: a prefetch of any address is harmless.
+                    unsafe { V::prefetch(side.as_ptr().wrapping_add(at + self.head.block_bytes + line)) }
+                }
+            }
+        }
+        let [keys, values] = blocks.map(|block| block[2 * count..].as_ptr().cast());
+        (keys, values)
+    }
+
+    /// Widens a block into the workspace. Keys of positions that are not written yet are whatever they are; nobody sees
+    /// them.
+    #[inline(always)]
+    unsafe fn widen_block<V: Vector, K: Cells>(
+        &self,
+        space: &mut Space<'_>,
+        keys: *const K::Element,
+        values: *const K::Element,
         positions: usize,
     ) {
         let dim = self.head_dim;
-        let mut weights = [[0f32; BLOCK]; MAX_TILE];
-        let queries = &space.queries[row * dim..][..R * dim];
-        // SAFETY: the keys are `[head_dim][BLOCK]`, these queries `[head_dim][R]`.
-        unsafe { scores::<V, R>(space.keys.as_ptr(), queries.as_ptr(), dim, &mut weights) };
-        let mut before = [0f32; R];
-        for (t, before) in before.iter_mut().enumerate() {
-            *before = space.most[row + t];
-            let sees = self.seen + self.advance * ((row + t) / self.group);
-            let visible = sees.saturating_sub(start).min(positions);
-            if visible < BLOCK {
-                weights[t][visible..].fill(f32::NEG_INFINITY);
-            }
-        }
-        // Row by row the steps would wait for each other; step by step the rows overlap.
-        let most: [f32; R] = std::array::from_fn(|t| larger(largest(&weights[t]), before[t]));
-        let mut factors = [0f32; R];
-        for (factor, (before, most)) in factors.iter_mut().zip(before.iter().zip(&most)) {
-            *factor = exp(before - most);
-        }
-        for (weights, most) in weights.iter_mut().zip(&most) {
-            for weight in weights {
-                *weight = exp(*weight - most);
-            }
-        }
-        for t in 0..R {
-            let halves = std::array::from_fn(|i| weights[t][i] + weights[t][i + BLOCK / 2]);
-            space.most[row + t] = most[t];
-            space.sums[row + t] = space.sums[row + t] * factors[t] + fold(halves, |a, b| a + b);
-        }
-        let padded = space.padded;
-        let totals = space.totals[row * padded..][..R * padded].as_mut_ptr();
-        let values = space.values[..BLOCK * padded].as_ptr();
-        let mut d = 0;
-        // SAFETY: a row of values and of totals is `padded` long, a whole number of vectors.
+        // SAFETY: a block has `dim · BLOCK` cells of either side, in rows of BLOCK and of `dim`; a scale is shared by GROUP
+        // cells of a position, which are whole vectors.
         unsafe {
-            while R < 4 && d + 4 * V::LANES <= padded {
-                weigh::<V, R, 4>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
-                d += 4 * V::LANES;
+            for (d, row) in space.keys.chunks_exact_mut(BLOCK).take(dim).enumerate() {
+                let from = keys.add(d * BLOCK);
+                for at in (0..BLOCK).step_by(V::LANES) {
+                    let scale = match K::SCALED {
+                        true => V::load(space.key_scales[d / GROUP * BLOCK + at..].as_ptr()),
+                        false => V::zero(),
+                    };
+                    V::store(row.as_mut_ptr().add(at), K::load::<V>(from.add(at), scale));
+                }
             }
-            while d + 2 * V::LANES <= padded {
-                weigh::<V, R, 2>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
-                d += 2 * V::LANES;
-            }
-            while d < padded {
-                weigh::<V, R, 1>(&weights, &factors, values.add(d), totals.add(d), padded, positions);
-                d += V::LANES;
+            let whole = dim / V::LANES * V::LANES;
+            for (position, row) in space.values.chunks_exact_mut(space.padded).take(positions).enumerate() {
+                let from = values.add(position * dim);
+                let scale = |d: usize| match K::SCALED {
+                    true => space.value_scales[d / GROUP * BLOCK + position],
+                    false => 0.0,
+                };
+                for at in (0..whole).step_by(V::LANES) {
+                    V::store(row.as_mut_ptr().add(at), K::load::<V>(from.add(at), V::splat(scale(at))));
+                }
+                for (at, to) in row[..dim].iter_mut().enumerate().skip(whole) {
+                    *to = K::load_one(from.add(at), scale(at));
+                }
             }
         }
     }
 
-    /// Divides by the sums of weights and writes the result.
+    /// One block for rows that read it as it is kept.
     #[inline(always)]
-    unsafe fn store(&self, space: &Space<'_>) {
-        for (row, totals) in space.totals.chunks_exact(space.padded).enumerate() {
+    unsafe fn few_rows<V: Vector, K: Cells>(
+        &self,
+        space: &mut Space<'_>,
+        keys: *const K::Element,
+        values: *const K::Element,
+        start: usize,
+        positions: usize,
+    ) {
+        let rows = self.group * self.tokens;
+        let (key_scales, value_scales) = (space.key_scales.as_ptr(), space.value_scales.as_ptr());
+        let tile =
+            Tile { keys, values, value_stride: self.head_dim, key_scales, value_scales, task: self, start, positions };
+        let mut row = 0;
+        // SAFETY: the cells are a block's; a head is a whole number of vectors.
+        unsafe {
+            while row < rows {
+                match tile_rows(rows - row, FEW_TILE) {
+                    4 => tile.compute::<V, K, 4>(space, &mut row),
+                    3 => tile.compute::<V, K, 3>(space, &mut row),
+                    _ => tile.compute::<V, K, 1>(space, &mut row),
+                }
+            }
+        }
+    }
+
+    /// One block, which is in the workspace, for all rows.
+    #[inline(always)]
+    unsafe fn many_rows<V: Vector>(&self, space: &mut Space<'_>, start: usize, positions: usize) {
+        let rows = self.group * self.tokens;
+        let tile = Tile {
+            keys: space.keys.as_ptr(),
+            values: space.values.as_ptr(),
+            value_stride: space.padded,
+            key_scales: space.key_scales.as_ptr(),
+            value_scales: space.value_scales.as_ptr(),
+            task: self,
+            start,
+            positions,
+        };
+        let mut row = 0;
+        // SAFETY: the cells are a block's, each row of values padded to a whole number of vectors.
+        unsafe {
+            while row < rows {
+                match tile_rows(rows - row, V::ATTENTION_ROWS) {
+                    8 => tile.compute::<V, Singles, 8>(space, &mut row),
+                    4 => tile.compute::<V, Singles, 4>(space, &mut row),
+                    3 => tile.compute::<V, Singles, 3>(space, &mut row),
+                    _ => tile.compute::<V, Singles, 1>(space, &mut row),
+                }
+            }
+        }
+    }
+
+    /// Ends a stretch: joins it to those before, or writes its records.
+    #[inline(always)]
+    unsafe fn settle<V: Vector>(&self, space: &mut Space<'_>, stretch: usize) {
+        let (padded, len) = (space.padded, stretch::record_len(self.head_dim));
+        for row in 0..self.group * self.tokens {
+            let totals = space.totals[row * padded..][..padded].as_ptr();
+            let (most, sum) = (space.most[row], space.sums[row]);
+            // SAFETY: totals are `padded` values, each record `record_len`; a record to write is this task's own.
+            unsafe {
+                match self.sink {
+                    Sink::Out(_) => {
+                        let record = space.records[row * len..][..len].as_mut_ptr();
+                        if stretch == self.stretches.start {
+                            stretch::write::<V>(record, totals, most, sum, padded);
+                        } else {
+                            stretch::join::<V>(record, totals, most, sum, padded);
+                        }
+                    }
+                    Sink::Records { at, token_stride, stretch_stride } => {
+                        let (token, head) = (row / self.group, row % self.group);
+                        let record = at.add(stretch * stretch_stride + token * token_stride + head * len);
+                        stretch::write::<V>(record, totals, most, sum, padded);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the result, where it is this task's to write.
+    #[inline(always)]
+    unsafe fn finish(&self, space: &Space<'_>) {
+        let Sink::Out(out) = self.sink else { return };
+        let records = space.records.chunks_exact(stretch::record_len(self.head_dim));
+        for (row, record) in records.take(self.group * self.tokens).enumerate() {
             let (token, head) = (row / self.group, row % self.group);
-            let inverse = 1.0 / space.sums[row];
             // SAFETY: the result of every token has room for `group · head_dim` values.
             unsafe {
-                let out = self.out.add(token * self.stride + head * self.head_dim);
-                for (d, total) in totals[..self.head_dim].iter().enumerate() {
-                    // Adding zero makes every zero positive: exact zeros of unseen positions may have turned its sign.
-                    out.add(d).write(total * inverse + 0.0);
-                }
-            }
-        }
-    }
-}
-
-/// Scores of `R` rows and all positions of a block: sums over the head's values in order.
-#[inline(always)]
-unsafe fn scores<V: Vector, const R: usize>(
-    keys: *const f32,
-    queries: *const f32,
-    head_dim: usize,
-    out: &mut [[f32; BLOCK]; MAX_TILE],
-) {
-    // SAFETY: keys are `[head_dim][BLOCK]`, queries `[head_dim][R]`.
-    unsafe {
-        for position in (0..BLOCK).step_by(2 * V::LANES) {
-            let mut totals = [[V::zero(); 2]; R];
-            let mut keys = keys.add(position);
-            let mut queries = queries;
-            for _ in 0..head_dim {
-                let key = [V::load(keys), V::load(keys.add(V::LANES))];
-                for (t, totals) in totals.iter_mut().enumerate() {
-                    let query = V::splat(*queries.add(t));
-                    totals[0] = V::mul_add(query, key[0], totals[0]);
-                    totals[1] = V::mul_add(query, key[1], totals[1]);
-                }
-                keys = keys.add(BLOCK);
-                queries = queries.add(R);
-            }
-            for (t, totals) in totals.iter().enumerate() {
-                let out = out[t].as_mut_ptr().add(position);
-                V::store(out, totals[0]);
-                V::store(out.add(V::LANES), totals[1]);
-            }
-        }
-    }
-}
-
-/// `totals = totals · factor + weights · values`, position by position, for `R` rows and `N` vectors of a head's values.
-#[inline(always)]
-unsafe fn weigh<V: Vector, const R: usize, const N: usize>(
-    weights: &[[f32; BLOCK]; MAX_TILE],
-    factors: &[f32; R],
-    values: *const f32,
-    totals: *mut f32,
-    padded: usize,
-    positions: usize,
-) {
-    // SAFETY: values are `[BLOCK][padded]`, totals `[R][padded]`; both have `N` vectors from here on.
-    unsafe {
-        let mut sums = [[V::zero(); N]; R];
-        for (t, sums) in sums.iter_mut().enumerate() {
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = V::mul(V::load(totals.add(t * padded + n * V::LANES)), V::splat(factors[t]));
-            }
-        }
-        let mut values = values;
-        for position in 0..positions {
-            let mut value = [V::zero(); N];
-            for (n, value) in value.iter_mut().enumerate() {
-                *value = V::load(values.add(n * V::LANES));
-            }
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let weight = V::splat(*weights[t].as_ptr().add(position));
-                for (sum, value) in sums.iter_mut().zip(value) {
-                    *sum = V::mul_add(weight, value, *sum);
-                }
-            }
-            values = values.add(padded);
-        }
-        for (t, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                V::store(totals.add(t * padded + n * V::LANES), *sum);
+                let out = out.add(token * self.stride + head * self.head_dim);
+                stretch::finish(record.as_ptr(), space.padded, self.head_dim, out);
             }
         }
     }

@@ -275,36 +275,6 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     const ATTENTION_ROWS: usize = 4;
 
     #[inline(always)]
-    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
-        unsafe {
-            let mut rows = [vdupq_n_u16(0); 8];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = vld1q_u16(from.add(i * stride));
-            }
-            let mut pairs = [vdupq_n_u32(0); 8];
-            for i in (0..8).step_by(2) {
-                pairs[i] = vreinterpretq_u32_u16(vtrn1q_u16(rows[i], rows[i + 1]));
-                pairs[i + 1] = vreinterpretq_u32_u16(vtrn2q_u16(rows[i], rows[i + 1]));
-            }
-            // quads[4 h + c] has columns c and c + 4 of rows 4 h to 4 h + 3.
-            let mut quads = [vdupq_n_u64(0); 8];
-            for i in [0, 1, 4, 5] {
-                quads[i] = vreinterpretq_u64_u32(vtrn1q_u32(pairs[i], pairs[i + 2]));
-                quads[i + 2] = vreinterpretq_u64_u32(vtrn2q_u32(pairs[i], pairs[i + 2]));
-            }
-            for c in 0..4 {
-                let columns = [vtrn1q_u64(quads[c], quads[c + 4]), vtrn2q_u64(quads[c], quads[c + 4])];
-                for (i, column) in columns.into_iter().enumerate() {
-                    let column = vreinterpretq_u16_u64(column);
-                    let to = to.add((c + 4 * i) * to_stride);
-                    Self::store(to, [widen(vget_low_u16(column)), widen(vget_high_u16(column))]);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller has the features and lends 8 rows of 8 values and room for as many.
         unsafe {

@@ -145,19 +145,6 @@ unsafe impl Vector for Portable {
     const ATTENTION_ROWS: usize = 4;
 
     #[inline(always)]
-    unsafe fn transpose_f16(from: *const u16, stride: usize, to: *mut f32, to_stride: usize) {
-        for row in 0..LANES {
-            // SAFETY: the caller lends 16 rows of 16 values and room for as many.
-            unsafe {
-                let values = Self::load_f16(from.add(row * stride));
-                for (column, value) in values.into_iter().enumerate() {
-                    to.add(column * to_stride + row).write(value);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
         for row in 0..LANES {
             for column in 0..LANES {
