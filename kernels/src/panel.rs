@@ -77,13 +77,10 @@ impl PanelLayout {
     /// Fills a zeroed panel from its rows (at most 16), each as the file stores it.
     pub(crate) fn pack(&self, rows: &[u8], row_bytes: usize, panel: &mut [u8]) {
         for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
-            if self.format.is_float() {
-                let size = self.format.block_bytes();
-                for (col, value) in row.chunks_exact(size).enumerate() {
-                    panel[(col * PANEL_ROWS + lane) * size..][..size].copy_from_slice(value);
-                }
-            } else {
-                self.pack_row(lane, row, panel);
+            match self.format {
+                Format::F32 => interleave::<4>(lane, row, panel),
+                Format::F16 | Format::Bf16 => interleave::<2>(lane, row, panel),
+                _ => self.pack_row(lane, row, panel),
             }
         }
     }
@@ -167,6 +164,15 @@ impl PanelLayout {
                 };
             }
         }
+    }
+}
+
+/// Puts the values of one row, of `N` bytes each, into their columns. That `N` is known makes a value one move, where a
+/// copy of any length would be a call.
+fn interleave<const N: usize>(lane: usize, row: &[u8], panel: &mut [u8]) {
+    let columns = panel.as_chunks_mut::<N>().0.chunks_exact_mut(PANEL_ROWS);
+    for (column, value) in columns.zip(row.as_chunks::<N>().0) {
+        column[lane] = *value;
     }
 }
 

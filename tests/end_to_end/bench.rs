@@ -60,6 +60,27 @@ fn a_file_that_is_no_model_is_refused() {
     machine.run(["bench", "-m", "broken.gguf"]).exits(65).says("broken.gguf: ");
 }
 
+#[test]
+fn perplexity_is_that_of_a_guess_for_a_model_of_random_weights_and_what_is_wrong_is_said() {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/texts/moby_dick.txt");
+    let machine = FreshMachine::new();
+    let perplexity =
+        |arguments: &[&str]| machine.run(["bench", "perplexity", "-m", MODEL, "-t", "1"].iter().chain(arguments));
+    let found = perplexity(&["-f", text, "-c", "64", "--chunks", "3", "--format", "json"]).exits(0).json();
+    assert_eq!((&found["windows"], &found["tokens_scored"]), (&3.into(), &(3 * 31).into()), "{found:#}");
+    // 264 tokens, none of them likelier than another for a reason.
+    let value = found["perplexity"].as_f64().unwrap();
+    assert!((100.0..700.0).contains(&value), "{found:#}");
+    assert!((value.ln() - found["mean_nats"].as_f64().unwrap()).abs() < 1e-9, "{found:#}");
+    perplexity(&["-f", text, "-c", "64", "--chunks", "1"]).exits(0).prints("1 of 64");
+
+    perplexity(&["-f", "absent.txt"]).exits(1).says("absent.txt: ");
+    machine.file("short.txt", "Call me Ishmael.\n");
+    perplexity(&["-f", "short.txt"]).exits(2).says("expected at least the 512 of one window");
+    perplexity(&["-f", text, "-c", "2"]).exits(2).says("windows of 2 tokens: expected at least 3");
+    perplexity(&["-f", text, "-c", "513", "--chunks", "1"]).exits(2).says("at most the model's 512");
+}
+
 /// `bench pipeline` of the shipped model about few frames.
 fn pipeline(arguments: &[&str]) -> Vec<String> {
     let scene = |name: &str| format!("{}/examples/models/scene/{name}", env!("CARGO_MANIFEST_DIR"));
