@@ -2,7 +2,7 @@
 //!
 //! Every answer has a seat: a conversation, and a reader with a cache of its own. A round decodes a step of all answers
 //! whose prompt was read, and then reads one chunk of the prompt that came first of the others: who speaks is held up by no
-//! more than a chunk, and prompts are read in their order.
+//! more than a chunk, and prompts are read in their order. A step that panics takes all of its answers with it.
 
 use nanomind_bricks::language::{FinishReason, Generation};
 use nanomind_hal::{JobClass, JobCost, Phase};
