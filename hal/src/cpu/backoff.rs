@@ -18,10 +18,6 @@ const SHORTEST: Duration = Duration::from_millis(2);
 /// … up to this: one stall in so long costs a percent or two.
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// Stalls are forgotten after as long without one as the lane was alone, and not before this: a neighbour and a worker
-/// that share a core take turns of a few milliseconds, and a turn of the worker is no sign that the neighbour has gone.
-const QUIET: Duration = Duration::from_millis(50);
-
 /// Since when, and for how long, a lane computes alone.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
@@ -41,8 +37,8 @@ impl Backoff {
             let span = (2 * self.span.get()).clamp(SHORTEST, LONGEST);
             self.span.set(span);
             self.until.set(now + span);
-        } else if now.since(self.until.get()) > self.span.get().max(QUIET) {
-            // The neighbours have gone.
+        } else if now.since(self.until.get()) > self.span.get() {
+            // As long without a stall as it was alone: the neighbours have gone.
             self.span.set(Duration::ZERO);
         }
     }
@@ -74,34 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_takes_turns_with_a_worker_is_not_forgotten_in_the_workers_turn() {
-        let backoff = Backoff::default();
-        let mut now = 10;
-        for _ in 0..6 {
-            backoff.judge(at_ms(now), OWN, STALLED);
-            while backoff.is_alone(at_ms(now)) {
-                now += 1;
-            }
-            // A turn of the worker, longer than the first times alone, and then one of the neighbour.
-            for _ in 0..8 {
-                backoff.judge(at_ms(now), OWN, Duration::ZERO);
-                now += 1;
-            }
-        }
-        backoff.judge(at_ms(now), OWN, STALLED);
-        assert!(backoff.is_alone(at_ms(now + 127)), "alone for ever longer");
-    }
-
-    #[test]
-    fn a_long_quiet_time_forgets_the_backoff() {
+    fn a_quiet_time_as_long_as_the_backoff_forgets_it() {
         let backoff = Backoff::default();
         for _ in 0..4 {
             backoff.judge(at_ms(10), OWN, STALLED);
         }
         assert!(backoff.is_alone(at_ms(25)));
-        backoff.judge(at_ms(90), OWN, Duration::ZERO);
-        backoff.judge(at_ms(91), OWN, STALLED);
-        assert!(!backoff.is_alone(at_ms(93)), "begins with the shortest again");
+        backoff.judge(at_ms(60), OWN, Duration::ZERO);
+        backoff.judge(at_ms(61), OWN, STALLED);
+        assert!(!backoff.is_alone(at_ms(63)), "begins with the shortest again");
     }
 
     #[test]
