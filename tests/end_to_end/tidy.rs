@@ -46,7 +46,7 @@ const THREAD_EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Results for a pipe, and who may print them: the command line's own output, and programs that show the library.
 const STDOUT: &[&str] = &["println!", "print!"];
-const STDOUT_PRINTERS: &[&str] = &["src/output", "examples/", "benches/peers/src/report.rs"];
+const STDOUT_PRINTERS: &[&str] = &["src/output", "examples/"];
 
 /// Words for a person, and who may say them: command lines; libraries return errors and trace.
 const STDERR: &[&str] = &["eprintln!", "eprint!", "dbg!"];

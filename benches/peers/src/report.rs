@@ -1,6 +1,7 @@
 //! Results: Markdown tables on standard output, and one JSON file.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -53,7 +54,8 @@ pub(crate) fn print(
     figures: &impl Serialize,
     json: Option<&Path>,
 ) -> Result<(), Failure> {
-    println!("{}\n\n{}", heading.join("\n"), table.text());
+    let printed = writeln!(io::stdout().lock(), "{}\n\n{}", heading.join("\n"), table.text());
+    printed.map_err(|error| Failure::of("standard output", error))?;
     let Some(path) = json else { return Ok(()) };
     let failed = |error: &dyn std::fmt::Display| Failure::of(path.display(), error);
     let text = serde_json::to_string_pretty(figures).map_err(|error| failed(&error))?;
