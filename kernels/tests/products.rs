@@ -140,6 +140,9 @@ fn cols_of(format: Format, random: &mut Random) -> usize {
     }
 }
 
+/// A function of rows.
+type InPlace = fn(Isa, &mut [f32]);
+
 #[test]
 fn every_instruction_set_computes_every_format_at_odd_shapes() {
     for format in Format::ALL {
@@ -262,7 +265,7 @@ fn epilogues_add_bias_and_residual_or_take_a_function_as_the_steps_do_one_by_one
             for (index, (found, value)) in added.iter().zip(&biased).enumerate() {
                 assert_eq!(*found, value + residual[index], "{isa} {format}: residual at {index}");
             }
-            let functions: [(Nonlinearity, fn(Isa, &mut [f32])); 4] = [
+            let functions: [(Nonlinearity, InPlace); 4] = [
                 (Nonlinearity::GeluTanh, gelu_tanh),
                 (Nonlinearity::GeluErf, gelu_erf),
                 (Nonlinearity::GeluQuick, gelu_quick),
