@@ -49,6 +49,8 @@ pub(crate) unsafe trait Vector {
         high: *const i32,
         low: *const i32,
     ) -> Self::Sums;
+    /// The sums of both, which have 32 bits.
+    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums;
     /// The dot products `Σ (code − zero) · activation`, to single precision.
     unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, start: *const i32) -> Self::Floats;
 

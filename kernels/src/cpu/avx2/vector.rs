@@ -110,6 +110,12 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller has the features.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m256i, start: *const i32) -> __m256 {
         // SAFETY: as the caller says.
         unsafe { _mm256_cvtepi32_ps(Self::widen::<BITS, ZERO>(sums, start)) }

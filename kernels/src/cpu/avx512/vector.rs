@@ -66,6 +66,12 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn join(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: the caller has the features.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32) -> __m512 {
         // SAFETY: the caller has the features.
         unsafe { _mm512_cvtepi32_ps(sums) }

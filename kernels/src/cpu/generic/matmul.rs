@@ -177,11 +177,19 @@ unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32, 
             for (t, sum) in sums.iter_mut().enumerate() {
                 *sum = V::raise::<BITS, ZERO>(*sum, starts.add(t), low_starts.add(t));
             }
-            // Raised sums have 32 bits everywhere, as those of 6-bit codes do.
+            // Raised sums have 32 bits everywhere, as those of 6-bit codes do. With few tokens, products that wait for those
+            // of the other plane would take longer than the weights take to arrive.
+            let mut apart = [V::no_sums(); T];
+            let further = if T < 4 { &mut apart } else { &mut sums };
             if BITS == 8 {
-                dots::<V, T, BITS, 8>(&mut sums, codes, steps, low.cast());
+                dots::<V, T, BITS, 8>(further, codes, steps, low.cast());
             } else {
-                dots::<V, T, BITS, 6>(&mut sums, codes, steps, low.cast());
+                dots::<V, T, BITS, 6>(further, codes, steps, low.cast());
+            }
+            if T < 4 {
+                for (sum, apart) in sums.iter_mut().zip(apart) {
+                    *sum = V::join(*sum, apart);
+                }
             }
         }
         let factors = if BOTH { low } else { group }.add(SCALES_AT * T).cast::<f32>();

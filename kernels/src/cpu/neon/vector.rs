@@ -178,6 +178,12 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
+    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums {
+        // SAFETY: the caller has the features.
+        unsafe { [vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
     unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
         // SAFETY: the caller has the features.
         unsafe { sums.map(|half| vcvtq_f32_s32(half)) }

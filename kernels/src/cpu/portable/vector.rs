@@ -68,6 +68,11 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
     unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
         #[expect(clippy::cast_precision_loss, reason = "rounded once, as promised")]
         sums.map(|sum| sum as f32)
