@@ -88,6 +88,7 @@ fn hierarchy() -> Option<(&'static Path, u32)> {
 
 /// Not a test of its own: what the next one runs in a control group.
 #[test]
+#[allow(clippy::print_stdout, reason = "the test that starts it reads what it prints")]
 fn inside_a_control_group() {
     if std::env::var_os(INSIDE).is_some() {
         println!("found {}", shares());
