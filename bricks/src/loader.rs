@@ -1,10 +1,10 @@
-//! Takes the weights of a model out of its file, tensor by tensor, and packs them for the kernels.
+//! Takes the weights of a model out of its file, tensor by tensor, and to the backend that computes with them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Epilogue, Format, Isa, Matrix, Nonlinearity, Product, ShapeError};
+use nanomind_kernels::{self as kernels, Backend, Cpu, Format, ShapeError, backend};
 
 use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
 
@@ -43,39 +43,8 @@ pub struct LoadProgress {
     pub total_bytes: u64,
 }
 
-/// A projection: `[rows, cols]` weights and perhaps a bias.
-pub(crate) struct Linear {
-    pub(crate) matrix: Matrix,
-    pub(crate) bias: Option<Vec<f32>>,
-}
-
-impl Linear {
-    /// The product with loaded activations, to go to `out`, `[tokens, rows]`.
-    pub(crate) fn product<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
-        Product::with(&self.matrix, out, self.epilogue())
-    }
-
-    /// What the product is added to a residual stream with.
-    pub(crate) fn accumulate(&self) -> Epilogue<'_> {
-        match &self.bias {
-            Some(bias) => Epilogue::AccumulateBias(bias),
-            None => Epilogue::Accumulate,
-        }
-    }
-
-    /// What the function of the product is stored with.
-    pub(crate) fn activate(&self, function: Nonlinearity) -> Epilogue<'_> {
-        Epilogue::Activate(self.bias.as_deref(), function)
-    }
-
-    /// What the product is stored with.
-    pub(crate) fn epilogue(&self) -> Epilogue<'_> {
-        match &self.bias {
-            Some(bias) => Epilogue::Bias(bias),
-            None => Epilogue::Store,
-        }
-    }
-}
+/// A projection on a backend.
+pub(crate) type Linear<B = Cpu> = backend::Linear<B>;
 
 /// Whether a projection has a bias.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,9 +54,9 @@ pub(crate) enum Bias {
 }
 
 /// Takes tensors out of a file one by one and remembers which.
-pub(crate) struct Loader<'a> {
+pub(crate) struct Loader<'a, B: Backend = Cpu> {
     gguf: &'a Arc<Gguf>,
-    isa: Isa,
+    backend: &'a B,
     lane: &'a Lane,
     /// Whether a tensor of this name is one that is loaded here.
     ours: fn(&str) -> bool,
@@ -97,17 +66,17 @@ pub(crate) struct Loader<'a> {
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
-impl<'a> Loader<'a> {
+impl<'a, B: Backend> Loader<'a, B> {
     /// A loader of the tensors that are `ours`; one of them that is never asked for is an error in the end.
     pub(crate) fn new(
         gguf: &'a Arc<Gguf>,
-        isa: Isa,
+        backend: &'a B,
         lane: &'a Lane,
         ours: fn(&str) -> bool,
         progress: &'a mut dyn FnMut(LoadProgress),
-    ) -> Loader<'a> {
+    ) -> Loader<'a, B> {
         let total_bytes = gguf.tensors().filter(|info| ours(info.name())).map(|info| info.byte_len() as u64).sum();
-        Loader { gguf, isa, lane, ours, used: HashSet::new(), done_bytes: 0, total_bytes, progress }
+        Loader { gguf, backend, lane, ours, used: HashSet::new(), done_bytes: 0, total_bytes, progress }
     }
 
     /// The file.
@@ -155,12 +124,13 @@ impl<'a> Loader<'a> {
             .into()
     }
 
-    /// A tensor of `len` numbers as f32.
-    pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        self.numbers(name, 1, len)
+    /// A tensor of `len` numbers as f32, on the backend.
+    pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<B::Vector, ModelError> {
+        let numbers = self.numbers(name, 1, len)?;
+        self.backend.vector(numbers).map_err(|source| self.shape_error(name, source))
     }
 
-    /// A tensor `[rows, cols]` of numbers as f32.
+    /// A tensor `[rows, cols]` of numbers as f32, on the host.
     pub(crate) fn numbers(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError> {
         let (info, format) = self.tensor(name, rows, cols)?;
         self.dequantize(name, &info, format)
@@ -178,7 +148,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The projection `NAME.weight` `[rows, cols]` with its bias `NAME.bias` `[rows]`.
-    pub(crate) fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear, ModelError> {
+    pub(crate) fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear<B>, ModelError> {
         let weight = format!("{name}.weight");
         let (info, format) = self.tensor(&weight, rows, cols)?;
         self.pack(name, info, format, rows, cols, bias)
@@ -192,7 +162,7 @@ impl<'a> Loader<'a> {
         rows: usize,
         channels: usize,
         size: usize,
-    ) -> Result<Linear, ModelError> {
+    ) -> Result<Linear<B>, ModelError> {
         let weight = format!("{name}.weight");
         let info = self.gguf.tensor(&weight)?.clone();
         let expected = [rows, channels, size, size].map(|side| side as u64);
@@ -224,9 +194,11 @@ impl<'a> Loader<'a> {
         rows: usize,
         cols: usize,
         bias: Bias,
-    ) -> Result<Linear, ModelError> {
+    ) -> Result<Linear<B>, ModelError> {
         let weight = format!("{name}.weight");
-        let matrix = Matrix::pack(self.isa, self.lane, format, rows, cols, self.gguf.tensor_bytes(&info))
+        let matrix = self
+            .backend
+            .matrix(self.lane, format, rows, cols, self.gguf.tensor_bytes(&info))
             .map_err(|source| self.shape_error(&weight, source))?;
         self.gguf.release_tensor(&info);
         self.advance(&info);

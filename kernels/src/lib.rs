@@ -10,6 +10,7 @@
 
 mod activations;
 mod attention;
+pub mod backend;
 mod block;
 pub mod ceiling;
 mod convolution;
@@ -33,6 +34,7 @@ mod shape_error;
 
 pub use activations::Activations;
 pub use attention::{KvView, attention, attention_to_all};
+pub use backend::{Backend, Cpu};
 pub use convolution::Convolution;
 pub use cpu::{Epilogue, Product};
 pub use dequantize::dequantize;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use nanomind_kernels::RopeLayout;
+use nanomind_kernels::backend::{Decoder, KvGeometry};
 
-use super::kv_cache::KvGeometry;
 use crate::gguf::{Gguf, GgufError, GgufProblem, Value};
 use crate::shape::LanguageSizes;
 
@@ -131,6 +131,19 @@ impl LanguageConfig {
             kv: self.kv_geometry(),
             table_weights,
             other_stored_bytes,
+        }
+    }
+
+    /// What its layers have in common, as the kernels want to know it.
+    pub(super) fn decoder(&self) -> Decoder {
+        Decoder {
+            width: self.width,
+            feed_forward: self.feed_forward,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            vocab: self.vocab,
+            norm_epsilon: self.norm_epsilon,
         }
     }
 

@@ -215,9 +215,9 @@ impl Generation {
         if rows > 0 {
             self.model.read(lane, &mut self.sequence, &[Segment::Tokens(&self.reading)], 0, rows, Logits::All);
         }
-        let mut logits = std::mem::take(&mut self.sequence.workspace.logits);
+        let mut logits = std::mem::take(&mut self.sequence.logits);
         let step = self.choose(&mut logits);
-        self.sequence.workspace.logits = logits;
+        self.sequence.logits = logits;
         (self, step)
     }
 
@@ -237,21 +237,21 @@ impl Generation {
         model.read_batch(lane, &mut readings);
         // The logits of all are in the workspace of the first that has read.
         let lender = generations.iter().position(|one| !one.reading.is_empty());
-        let lent = lender.map(|at| std::mem::take(&mut generations[at].sequence.workspace.logits));
+        let lent = lender.map(|at| std::mem::take(&mut generations[at].sequence.logits));
         let mut logits = lent.unwrap_or_default();
         let (mut steps, mut rest) = (Vec::with_capacity(generations.len()), &mut logits[..]);
         for generation in &mut *generations {
             if generation.reading.is_empty() {
-                let mut own = std::mem::take(&mut generation.sequence.workspace.logits);
+                let mut own = std::mem::take(&mut generation.sequence.logits);
                 steps.push(generation.choose(&mut own));
-                generation.sequence.workspace.logits = own;
+                generation.sequence.logits = own;
             } else {
                 let rows = generation.reading.len() * model.config().vocab;
                 steps.push(generation.choose(rest.split_off_mut(..rows).unwrap_or_default()));
             }
         }
         if let Some(at) = lender {
-            generations[at].sequence.workspace.logits = logits;
+            generations[at].sequence.logits = logits;
         }
         steps
     }

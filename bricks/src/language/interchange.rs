@@ -7,45 +7,7 @@
 use std::ops::Range;
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
-use nanomind_kernels::{Isa, KvSide};
-
-use super::kv_cache::{KvCache, KvGeometry};
-
-/// A box of a key-value cache: which layers, heads and positions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KvRange {
-    /// Layers of the model.
-    pub layers: Range<usize>,
-    /// Key-value heads.
-    pub heads: Range<usize>,
-    /// Positions in the sequence.
-    pub positions: Range<usize>,
-}
-
-impl KvRange {
-    /// All layers and heads of `geometry` over some positions.
-    pub fn positions(geometry: KvGeometry, positions: Range<usize>) -> KvRange {
-        KvRange { layers: 0..geometry.layers, heads: 0..geometry.kv_heads, positions }
-    }
-
-    fn vectors(&self) -> usize {
-        self.layers.len() * self.heads.len() * self.positions.len()
-    }
-
-    fn check(&self, geometry: KvGeometry, positions: usize) -> Result<(), KvError> {
-        let check = |axis, range: &Range<usize>, limit| {
-            if range.start <= range.end && range.end <= limit {
-                Ok(())
-            } else {
-                Err(KvError::OutOfRange { axis, start: range.start, end: range.end, limit })
-            }
-        };
-        check("layers", &self.layers, geometry.layers)?;
-        check("heads", &self.heads, geometry.kv_heads)?;
-        check("positions", &self.positions, positions)
-    }
-}
+use nanomind_kernels::backend::{KvGeometry, KvRange};
 
 /// Why key-value state could not be exported or imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,62 +61,46 @@ impl KvInterchange {
         size_of::<f16>() * (self.keys.len() + self.values.len())
     }
 
-    /// Reads `range` out of a cache whose first `positions` positions are written.
-    pub(super) fn export(cache: &KvCache, range: KvRange, positions: usize) -> Result<KvInterchange, KvError> {
-        let geometry = cache.geometry();
-        range.check(geometry, positions)?;
-        let elements = range.vectors() * geometry.head_dim;
-        let [mut keys, mut values] = [(); 2].map(|()| vec![f16::ZERO; elements]);
-        let span = range.positions.len() * geometry.head_dim;
-        let (layout, mut row, mut at) = (cache.layout(), vec![0.0; span], 0..span);
-        for layer in range.layers.clone() {
-            let (kept_keys, kept_values) = cache.layer(layer);
-            for head in range.heads.clone() {
-                for (side, kept, out) in
-                    [(KvSide::Keys, kept_keys, &mut keys), (KvSide::Values, kept_values, &mut values)]
-                {
-                    layout.read(Isa::Portable, side, head, range.positions.clone(), kept, &mut row);
-                    out[at.clone()].convert_from_f32_slice(&row);
-                }
-                at = at.end..at.end + span;
-            }
-        }
+    /// Room for `range` of a cache of `geometry` whose first `positions` positions are written.
+    pub(super) fn of(geometry: KvGeometry, range: KvRange, positions: usize) -> Result<KvInterchange, KvError> {
+        check(&range, geometry, positions)?;
+        let [keys, values] = [(); 2].map(|()| vec![f16::ZERO; range.vectors() * geometry.head_dim]);
         Ok(KvInterchange { geometry, range, keys, values })
     }
 
-    /// Writes this state to its place in a cache.
-    pub(super) fn import(&self, cache: &mut KvCache) -> Result<(), KvError> {
-        let expected = cache.geometry();
+    /// Whether this state has a place in a cache of `expected` geometry and `context` positions.
+    pub(super) fn check(&self, expected: KvGeometry, context: usize) -> Result<(), KvError> {
         if self.geometry != expected {
             return Err(KvError::Geometry { expected, found: self.geometry });
         }
-        self.range.check(expected, cache.context())?;
+        check(&self.range, expected, context)?;
         let elements = self.range.vectors() * expected.head_dim;
-        for found in [self.keys.len(), self.values.len()] {
-            if found != elements {
-                return Err(KvError::Elements { expected: elements, found });
-            }
+        match [&self.keys, &self.values].into_iter().find(|state| state.len() != elements) {
+            Some(state) => Err(KvError::Elements { expected: elements, found: state.len() }),
+            None => Ok(()),
         }
-        let span = self.range.positions.len() * expected.head_dim;
-        let (layout, mut row, mut at) = (cache.layout(), vec![0.0; span], 0..span);
-        for layer in self.range.layers.clone() {
-            let mut kept = cache.layer_mut(layer);
-            for head in self.range.heads.clone() {
-                for ((side, kept), state) in kept.iter_mut().zip([&self.keys, &self.values]) {
-                    state[at.clone()].convert_to_f32_slice(&mut row);
-                    layout.store_head(Isa::Portable, *side, head, self.range.positions.start, &row, kept);
-                }
-                at = at.end..at.end + span;
-            }
-        }
-        Ok(())
     }
+}
+
+/// Whether `range` lies in a cache of `positions` positions.
+fn check(range: &KvRange, geometry: KvGeometry, positions: usize) -> Result<(), KvError> {
+    let check = |axis, range: &Range<usize>, limit| {
+        if range.start <= range.end && range.end <= limit {
+            Ok(())
+        } else {
+            Err(KvError::OutOfRange { axis, start: range.start, end: range.end, limit })
+        }
+    };
+    check("layers", &range.layers, geometry.layers)?;
+    check("heads", &range.heads, geometry.kv_heads)?;
+    check("positions", &range.positions, positions)
 }
 
 #[cfg(test)]
 mod tests {
     use nanomind_hal::Lane;
-    use nanomind_kernels::KvFormat;
+    use nanomind_kernels::backend::KvCache;
+    use nanomind_kernels::{Backend, Cpu, Isa, KvFormat};
 
     use super::*;
 
@@ -174,8 +120,22 @@ mod tests {
         cache
     }
 
+    const CPU: Cpu = Cpu::new(Isa::Portable);
+
+    fn export(cache: &KvCache, range: KvRange, positions: usize) -> Result<KvInterchange, KvError> {
+        let mut state = KvInterchange::of(GEOMETRY, range, positions)?;
+        CPU.read_kv(cache, &state.range, &mut state.keys, &mut state.values);
+        Ok(state)
+    }
+
+    fn import(state: &KvInterchange, cache: &mut KvCache) -> Result<(), KvError> {
+        state.check(GEOMETRY, cache.layout().capacity())?;
+        CPU.write_kv(cache, &state.range, &state.keys, &state.values);
+        Ok(())
+    }
+
     fn whole(cache: &KvCache, positions: usize) -> KvInterchange {
-        KvInterchange::export(cache, KvRange::positions(GEOMETRY, 0..positions), positions).expect("in range")
+        export(cache, KvRange::positions(GEOMETRY, 0..positions), positions).expect("in range")
     }
 
     #[test]
@@ -185,10 +145,8 @@ mod tests {
         for positions in [0..2, 2..50] {
             for heads in [0..1, 1..3] {
                 let range = KvRange { layers: 0..2, heads, positions: positions.clone() };
-                KvInterchange::export(&source, range, 50)
-                    .expect("in range")
-                    .import(&mut target)
-                    .expect("same geometry");
+                let state = export(&source, range, 50).expect("in range");
+                import(&state, &mut target).expect("same geometry");
             }
         }
         assert_eq!(whole(&source, 50), whole(&target, 50));
@@ -199,7 +157,7 @@ mod tests {
         let exact = whole(&numbered(KvFormat::F16, 50), 50);
         let source = whole(&numbered(KvFormat::Q8_0, 50), 50);
         let mut target = KvCache::new(GEOMETRY, KvFormat::Q8_0, 64).expect("small");
-        source.import(&mut target).expect("same geometry");
+        import(&source, &mut target).expect("same geometry");
         let back = whole(&target, 50);
         for (name, found, bound) in [("coded", &source, 0.5 / 127.0), ("moved", &back, 0.6 / 127.0)] {
             for (exact, found) in [(&exact.keys, &found.keys), (&exact.values, &found.values)] {
@@ -219,7 +177,7 @@ mod tests {
     #[test]
     fn positions_that_were_never_written_are_not_exported() {
         let cache = numbered(KvFormat::F16, 5);
-        let error = KvInterchange::export(&cache, KvRange::positions(GEOMETRY, 0..4), 3).expect_err("3 written");
+        let error = export(&cache, KvRange::positions(GEOMETRY, 0..4), 3).expect_err("3 written");
         assert_eq!(error.to_string(), "key-value positions 0..4 lie outside 0..3");
     }
 
@@ -227,12 +185,12 @@ mod tests {
     fn state_that_does_not_fit_is_refused_and_says_why() {
         let mut state = whole(&numbered(KvFormat::F16, 5), 5);
         let mut small = KvCache::new(GEOMETRY, KvFormat::F16, 4).expect("small");
-        let error = state.import(&mut small).expect_err("does not fit");
+        let error = import(&state, &mut small).expect_err("does not fit");
         assert_eq!(error.to_string(), "key-value positions 0..5 lie outside 0..4");
         state.keys.pop();
-        let error = state.import(&mut numbered(KvFormat::F16, 5)).expect_err("short");
+        let error = import(&state, &mut numbered(KvFormat::F16, 5)).expect_err("short");
         assert_eq!(error.to_string(), "key-value state holds 959 elements, expected 960 for its range");
         state.geometry.kv_heads = 1;
-        assert!(matches!(state.import(&mut small), Err(KvError::Geometry { .. })));
+        assert!(matches!(import(&state, &mut small), Err(KvError::Geometry { .. })));
     }
 }

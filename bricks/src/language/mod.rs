@@ -42,23 +42,23 @@ mod error;
 mod forward;
 mod generation;
 mod interchange;
-mod kv_cache;
 mod lookup;
 mod model;
+mod placed;
 mod segments;
 mod sequence;
 mod stop;
 mod weights;
-mod workspace;
 
 pub use config::{Architecture, LanguageConfig};
 pub use error::StepError;
 pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Opening, Progress, Step};
-pub use interchange::{KvError, KvInterchange, KvRange};
-pub use kv_cache::KvGeometry;
+pub use interchange::{KvError, KvInterchange};
 pub use model::{LanguageModel, Logits, Reading};
 pub use segments::{PromptPart, RowRun, Segment};
 pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, SequenceOptions, memory_bytes};
 pub use stop::{StopMatcher, StopStep};
+
+pub use nanomind_kernels::backend::{KvGeometry, KvRange};
 
 pub use crate::loader::{LoadProgress, ModelError};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use nanomind_hal::Lane;
 use nanomind_hal::tabm::{ElementType, SlotGeometry};
-use nanomind_kernels::{Isa, RopeTable};
+use nanomind_kernels::{Cpu, Format, Isa, RopeTable};
 
 use super::config::LanguageConfig;
 use super::error::StepError;
-use super::forward::{Pass, Span, Wanted};
+use super::forward::{Network, Wanted};
+use super::placed::Placed;
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
 use super::weights::Weights;
@@ -36,13 +37,16 @@ pub struct Reading<'a> {
     pub tokens: &'a [TokenId],
 }
 
-/// Immutable weights and configuration, packed for one instruction set; shared by all sequences and lanes.
+/// Immutable weights and configuration, taken to one backend; shared by all sequences and lanes.
 pub struct LanguageModel {
     config: LanguageConfig,
     isa: Isa,
-    weights: Weights,
-    rope: RopeTable,
+    placed: Placed,
     file: String,
+    parameters: u64,
+    file_bytes: u64,
+    main_format: Format,
+    tied: bool,
     shape: LanguageShape,
 }
 
@@ -55,10 +59,20 @@ impl LanguageModel {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<LanguageModel, ModelError> {
         let config = LanguageConfig::from_gguf(gguf)?;
-        let weights = Weights::load(gguf, &config, isa, lane, progress)?;
+        let backend = Cpu::new(isa);
+        let weights = Weights::load(gguf, &config, &backend, lane, progress)?;
         let rope = rope_table(&config, weights.rope_factors.as_deref());
-        let shape = weights.shape(&config);
-        Ok(LanguageModel { config, isa, weights, rope, file: gguf.file().to_owned(), shape })
+        Ok(LanguageModel {
+            isa,
+            file: gguf.file().to_owned(),
+            parameters: weights.parameters,
+            file_bytes: weights.file_bytes,
+            main_format: weights.main_format(),
+            tied: weights.tied,
+            shape: weights.shape(&config),
+            placed: Placed::Cpu(Network::new(backend, config.decoder(), weights, rope)?),
+            config,
+        })
     }
 
     /// The hyperparameters.
@@ -78,19 +92,19 @@ impl LanguageModel {
 
     /// Number of weights in the file.
     pub fn parameters(&self) -> u64 {
-        self.weights.parameters
+        self.parameters
     }
 
     /// Architecture, number of weights and the format of most of them: `llama 134.5M Q4_1`.
     pub fn summary(&self) -> String {
         let count = self.parameters() as f64;
         let count = if count < 1e9 { format!("{:.1}M", count / 1e6) } else { format!("{:.2}B", count / 1e9) };
-        format!("{} {count} {}", self.config.architecture, self.weights.main_format().name())
+        format!("{} {count} {}", self.config.architecture, self.main_format.name())
     }
 
     /// Bytes of all tensors in the file.
     pub fn file_bytes(&self) -> u64 {
-        self.weights.file_bytes
+        self.file_bytes
     }
 
     /// Bytes that the packed weights take.
@@ -100,7 +114,7 @@ impl LanguageModel {
 
     /// Whether the head shares the embedding table.
     pub fn is_tied(&self) -> bool {
-        self.weights.is_tied()
+        self.tied
     }
 
     /// What its steps cost.
@@ -108,17 +122,14 @@ impl LanguageModel {
         self.shape
     }
 
-    pub(super) fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    pub(super) fn rope(&self) -> &RopeTable {
-        &self.rope
+    pub(super) fn placed(&self) -> &Placed {
+        &self.placed
     }
 
     /// Checks that `segments` can be read next by `sequence`: tokens and widths known, room enough.
     pub fn check(&self, sequence: &Sequence, segments: &[Segment<'_>]) -> Result<(), StepError> {
-        if sequence.kv_geometry() != self.config.kv_geometry() || sequence.width() != self.config.width {
+        let same_shape = sequence.kv_geometry() == self.config.kv_geometry() && sequence.width() == self.config.width;
+        if !same_shape || !self.placed.takes(&sequence.state) {
             return Err(StepError::OtherModel);
         }
         segments.iter().try_for_each(|segment| self.check_segment(segment))?;
@@ -182,20 +193,17 @@ impl LanguageModel {
         logits: Logits,
     ) {
         let vocab = self.config.vocab;
-        sequence.workspace.logits.resize(if logits == Logits::All { len * vocab } else { vocab }, 0.0);
+        sequence.logits.resize(if logits == Logits::All { len * vocab } else { vocab }, 0.0);
         let mut done = 0;
         while done < len {
             let chunk = sequence.chunk().min(len - done);
-            let (wanted, logits_at) = match logits {
-                Logits::All => (Wanted::All, done * vocab),
-                Logits::Last if done + chunk == len => (Wanted::Last, 0),
-                _ => (Wanted::None, 0),
+            let (wanted, place) = match logits {
+                Logits::All => (Wanted::All, done * vocab..(done + chunk) * vocab),
+                Logits::Last if done + chunk == len => (Wanted::Last, 0..vocab),
+                _ => (Wanted::None, 0..0),
             };
             let window = Window::new(segments, skip + done, chunk);
-            let first = sequence.len();
-            let Sequence { cache, workspace, .. } = sequence;
-            Pass::new(self, lane, workspace, &mut [Span { cache, window, first }]).run(wanted, logits_at);
-            sequence.append(window);
+            self.placed.read(lane, sequence, window, wanted, place);
             done += chunk;
         }
     }
@@ -222,25 +230,7 @@ impl LanguageModel {
 
     /// As [`LanguageModel::decode_batch`], of readings that were checked.
     pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>]) {
-        let segments: Vec<[Segment<'_>; 1]> =
-            readings.iter().map(|reading| [Segment::Tokens(reading.tokens)]).collect();
-        let windows = || segments.iter().map(|segment| Window::new(segment, 0, total(segment)));
-        let mut lent = None;
-        let mut spans: Vec<Span<'_>> = Vec::with_capacity(readings.len());
-        for (reading, window) in readings.iter_mut().zip(windows()) {
-            let first = reading.sequence.len();
-            let Sequence { cache, workspace, .. } = &mut *reading.sequence;
-            lent.get_or_insert(workspace);
-            spans.push(Span { cache, window, first });
-        }
-        let Some(workspace) = lent else { return };
-        let rows = spans.iter().map(|span| span.window.len()).sum();
-        workspace.make_room(&self.config, rows);
-        workspace.logits.resize(rows * self.config.vocab, 0.0);
-        Pass::new(self, lane, workspace, &mut spans).run(Wanted::All, 0);
-        for (reading, window) in readings.iter_mut().zip(windows()) {
-            reading.sequence.append(window);
-        }
+        self.placed.read_batch(lane, readings);
     }
 
     /// Writes the embedding row of each token to `out`, `[tokens, width]`. An unknown token is an error and nothing
@@ -254,7 +244,7 @@ impl LanguageModel {
             return Err(StepError::RowWidth { expected: width, found: out.len() / tokens.len().max(1) });
         }
         for (token, row) in tokens.iter().zip(out.chunks_exact_mut(width)) {
-            self.weights.embedding_row(*token, row);
+            self.placed.embedding_row(*token, row);
         }
         Ok(())
     }

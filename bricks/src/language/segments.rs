@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use nanomind_hal::tabm::SlotReader;
+use nanomind_kernels::backend::{Input, Inputs};
 
 use super::sequence::{HistoryEntry, RowKey};
 use crate::tokenizer::TokenId;
@@ -85,13 +86,6 @@ pub(super) fn total(segments: &[Segment<'_>]) -> usize {
     segments.iter().map(Segment::len).sum()
 }
 
-/// One position of a chunk.
-#[derive(Clone, Copy)]
-pub(super) enum Position<'a> {
-    Token(TokenId),
-    Row(&'a [f32]),
-}
-
 /// The positions of a chunk: a window on a list of segments.
 #[derive(Clone, Copy)]
 pub(super) struct Window<'a> {
@@ -111,19 +105,24 @@ impl<'a> Window<'a> {
         self.len
     }
 
-    /// Whether any segment that the window looks at holds embedding rows.
-    pub(super) fn has_rows(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Rows(_)))
+    /// What each position will be remembered as.
+    pub(super) fn entries(&self) -> impl Iterator<Item = HistoryEntry> {
+        self.segments.iter().flat_map(Segment::entries).skip(self.skip).take(self.len)
+    }
+}
+
+impl Inputs for Window<'_> {
+    fn len(&self) -> usize {
+        self.len
     }
 
-    /// Position `index` of the window.
-    pub(super) fn get(&self, index: usize) -> Position<'a> {
+    fn get(&self, index: usize) -> Input<'_> {
         let mut index = self.skip + index;
         for segment in self.segments {
             if index < segment.len() {
                 return match segment {
-                    Segment::Tokens(tokens) => Position::Token(tokens[index]),
-                    Segment::Rows(run) => Position::Row(run.row(index)),
+                    Segment::Tokens(tokens) => Input::Token(tokens[index]),
+                    Segment::Rows(run) => Input::Row(run.row(index)),
                 };
             }
             index -= segment.len();
@@ -131,9 +130,8 @@ impl<'a> Window<'a> {
         unreachable!("a window lies inside its segments")
     }
 
-    /// What each position will be remembered as.
-    pub(super) fn entries(&self) -> impl Iterator<Item = HistoryEntry> {
-        self.segments.iter().flat_map(Segment::entries).skip(self.skip).take(self.len)
+    fn has_rows(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Rows(_)))
     }
 }
 

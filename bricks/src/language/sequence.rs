@@ -1,13 +1,13 @@
 //! One sequence of positions: its key-value cache, what it has read, and the workspace in which it computes.
 
-use nanomind_kernels::{KvFormat, ShapeError};
+use nanomind_kernels::backend::{KvGeometry, KvRange};
+use nanomind_kernels::{KvFormat, KvLayout, ShapeError};
 
 use super::config::LanguageConfig;
-use super::interchange::{KvError, KvInterchange, KvRange};
-use super::kv_cache::{KvCache, KvGeometry, NoCache};
+use super::interchange::{KvError, KvInterchange};
 use super::model::LanguageModel;
+use super::placed::State;
 use super::segments::{Segment, Window};
-use super::workspace::Workspace;
 use crate::tokenizer::TokenId;
 use crate::vision::PictureDigest;
 
@@ -97,8 +97,11 @@ impl SequenceOptions {
 
 /// The state of one sequence. It belongs to the model that it was made for; any lane may compute its next step.
 pub struct Sequence {
-    pub(super) cache: KvCache,
-    pub(super) workspace: Workspace,
+    pub(super) state: State,
+    /// Logits of the last step that asked for them.
+    pub(super) logits: Vec<f32>,
+    geometry: KvGeometry,
+    layout: KvLayout,
     history: Vec<HistoryEntry>,
     chunk: usize,
     width: usize,
@@ -127,14 +130,18 @@ impl Sequence {
         let chunk = chunk.min(context);
         let bytes = || memory_bytes(config, kv_cache, context, chunk).unwrap_or(u64::MAX);
         let refused = || SequenceError::OutOfMemory { context, bytes: bytes() };
-        let cache = KvCache::new(config.kv_geometry(), kv_cache, context).map_err(|error| match error {
-            NoCache::Shape(error) => SequenceError::Heads(error),
-            NoCache::Memory => refused(),
-        })?;
-        let workspace = Workspace::new(config, model.isa(), chunk).ok_or_else(refused)?;
+        let geometry = config.kv_geometry();
+        let layout = KvLayout::new(kv_cache, geometry.kv_heads, context, geometry.head_dim);
+        let (layout, state) = layout
+            .and_then(|layout| Ok((layout, model.placed().state(geometry, kv_cache, context, chunk)?)))
+            .map_err(|error| match error {
+                ShapeError::UnevenHead { .. } => SequenceError::Heads(error),
+                _ => refused(),
+            })?;
+        let logits = bytemuck::allocation::try_zeroed_vec(config.vocab).map_err(|_| refused())?;
         let mut history = Vec::new();
         history.try_reserve_exact(context).map_err(|_| refused())?;
-        Ok(Sequence { cache, workspace, history, chunk, width: config.width })
+        Ok(Sequence { state, logits, geometry, layout, history, chunk, width: config.width })
     }
 
     /// Positions read so far.
@@ -149,7 +156,7 @@ impl Sequence {
 
     /// Positions that fit.
     pub fn context(&self) -> usize {
-        self.cache.context()
+        self.layout.capacity()
     }
 
     /// Positions still free.
@@ -169,7 +176,7 @@ impl Sequence {
 
     /// Bytes of address space that the key-value cache takes when full.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        2 * self.geometry.layers * self.layout.bytes()
     }
 
     /// Forgets every position from `position` on; does nothing when there are none.
@@ -185,32 +192,36 @@ impl Sequence {
 
     /// The logits of the last step that asked for them, `[vocab]` (or `[tokens, vocab]` after a prefill of all).
     pub fn logits(&self) -> &[f32] {
-        &self.workspace.logits
+        &self.logits
     }
 
     /// As [`Sequence::logits`], for samplers that work in place.
     pub fn logits_mut(&mut self) -> &mut [f32] {
-        &mut self.workspace.logits
+        &mut self.logits
     }
 
     /// How keys and values are kept.
     pub fn kv_format(&self) -> KvFormat {
-        self.cache.layout().format()
+        self.layout.format()
     }
 
     /// The shape of the key-value cache.
     pub fn kv_geometry(&self) -> KvGeometry {
-        self.cache.geometry()
+        self.geometry
     }
 
     /// Copies part of the key-value state out, in canonical form.
     pub fn export_kv(&self, range: KvRange) -> Result<KvInterchange, KvError> {
-        KvInterchange::export(&self.cache, range, self.len())
+        let mut state = KvInterchange::of(self.geometry, range, self.len())?;
+        self.state.export(&mut state);
+        Ok(state)
     }
 
     /// Writes key-value state into its place. Positions become part of the sequence only by [`Sequence::adopt`].
     pub fn import_kv(&mut self, state: &KvInterchange) -> Result<(), KvError> {
-        state.import(&mut self.cache)
+        state.check(self.geometry, self.context())?;
+        self.state.import(state);
+        Ok(())
     }
 
     /// Declares that the cache now holds `history`, after all of its key-value state was imported.

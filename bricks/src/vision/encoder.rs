@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Activations, Isa};
+use nanomind_kernels::{self as kernels, Activations, Cpu, Isa};
 
 use super::config::VisionConfig;
 use super::projector::NEWLINES;
@@ -123,7 +123,8 @@ impl VisionEncoder {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<VisionEncoder, ModelError> {
         let config = VisionConfig::from_gguf(gguf)?;
-        let mut loader = Loader::new(gguf, isa, lane, is_ours, progress);
+        let cpu = Cpu::new(isa);
+        let mut loader = Loader::new(gguf, &cpu, lane, is_ours, progress);
         let VisionConfig { width, patch_size, .. } = config;
         let patch = loader.convolution("v.patch_embd", width, 3, patch_size)?;
         let class = match config.class_token {

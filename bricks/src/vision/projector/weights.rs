@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::Isa;
+use nanomind_kernels::{Cpu, Isa};
 
 use super::config::{Merge, ProjectorConfig, ProjectorKind};
 use super::downsample::Peg;
@@ -28,7 +28,8 @@ impl Weights {
         lane: &Lane,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Weights, ModelError> {
-        let mut loader = Loader::new(gguf, isa, lane, is_ours, progress);
+        let cpu = Cpu::new(isa);
+        let mut loader = Loader::new(gguf, &cpu, lane, is_ours, progress);
         let weights = match config.kind {
             ProjectorKind::Mlp(merge) => {
                 let (first, second) = pair(&mut loader, config)?;
