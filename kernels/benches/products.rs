@@ -65,7 +65,9 @@ fn on_lane(isa: Isa, lane: &Lane, clock: &Clock, chosen: impl Fn(Format) -> bool
         ceilings.dots / 1e9,
         ceilings.multiply_adds / 1e9
     );
-    println!("format   shape        1 token                 {TOKENS} tokens              the same, 8 bits an input");
+    println!(
+        "format   shape        1 token                 4 tokens              8 tokens              {TOKENS} tokens"
+    );
     for format in Format::ALL.into_iter().filter(|format| chosen(*format)) {
         for (rows, cols) in SHAPES {
             if cols.is_multiple_of(format.block_len()) {
@@ -96,17 +98,13 @@ fn product(
     let rate = many.packed_bytes() as f64 / seconds;
     line += &format!("  {:6.1} GB/s {:4.0} %", rate / 1e9, 100.0 * rate / ceilings.bytes);
     let ceiling = if format.is_float() { ceilings.multiply_adds } else { ceilings.dots };
-    let mut matrix = random(isa, lane, format, rows, cols)?;
-    for outliers in [0.0, f32::MAX] {
-        matrix = matrix.with_outliers_above(outliers);
-        activations.load_for(lane, &x, &[&matrix]);
-        let mut out = vec![0.0; TOKENS * rows];
+    let matrix = random(isa, lane, format, rows, cols)?;
+    for tokens in [4, 8, TOKENS] {
+        activations.load_for(lane, &x[..tokens * cols], &[&matrix]);
+        let mut out = vec![0.0; tokens * rows];
         let seconds = fastest(clock, || matmul(lane, &matrix, &activations, &mut out, Epilogue::Store));
-        let rate = 2.0 * (TOKENS * rows * cols) as f64 / seconds;
+        let rate = 2.0 * (tokens * rows * cols) as f64 / seconds;
         line += &format!("  {:6.0} GOP/s {:4.0} %", rate / 1e9, 100.0 * rate / ceiling);
-        if format.is_float() {
-            break;
-        }
     }
     println!("{line}");
     Ok(())

@@ -6,31 +6,32 @@ use crate::convolution::Convolution;
 use crate::cpu::{self, LayerNorm, LoadCodes, LoadFloats, Plain, RmsNorm, SiluMul, Source, Windows};
 use crate::{Isa, Matrix};
 
-/// Words of one plane of a group of 32 columns of one token: codes, scale, what products start from.
+/// Tokens of the widest tile of integer products.
+pub(crate) const TILE: usize = 4;
+
+/// Tokens that one task loads: whole tiles.
+const LOAD_TOKENS: usize = 2 * TILE;
+
+/// Words of one group of 32 columns of one token: codes in two planes, scale, sum, what products start from.
 ///
-/// A code has 15 bits, `high · 128 + low` with `high` in −127..=127 and `low` in −64..=63, in two planes of 8. The second
-/// plane costs a second integer dot product, so groups that need no more than 8 bits have low codes of 0, and where no
-/// token of a tile needs more, the low plane is not read.
+/// A code has 15 bits, `high · 128 + low` with `high` in −127..=127 and `low` in −64..=63: one plane of 8 bits would turn
+/// a prediction of SmolLM2 in thirty, two planes cost a second integer dot product and turn none.
 ///
-/// A plane of a tile of `T` tokens holds 8·T words of codes (token after token), then T words each of the scale and of
-/// −8, −16 and −128 times the sum of the codes and −32 times the sums of the first and the last 16: for a format whose
-/// zero is such a code, the integer that its dot product starts from.
-pub(crate) const PLANE_WORDS: usize = 14;
-/// Where the scales of a plane are, in words a token.
-pub(crate) const SCALES_AT: usize = 8;
-/// Where the starts of a plane's products are, in words a token.
-pub(crate) const STARTS_AT: usize = 9;
+/// A tile of `T` tokens holds, group after group: 8·T words of high codes (token after token), 8·T words of low codes, then
+/// T words each of the scale, of scale · sum of codes, and of −8, −16 and −128 times the sum of the codes and −32 times
+/// the sums of the first and the last 16: for a format whose zero is such a code, the integer that its dot product starts
+/// from.
+pub(crate) const GROUP_WORDS: usize = 23;
+/// Where the low codes of a group are, in words a token.
+pub(crate) const LOW_AT: usize = 8;
+/// Where the scales of a group are, in words a token.
+pub(crate) const SCALES_AT: usize = 16;
+/// Where the sums of a group's values are, in words a token.
+pub(crate) const TOTALS_AT: usize = 17;
+/// Where the starts of a group's products are, in words a token.
+pub(crate) const STARTS_AT: usize = 18;
 /// Powers of two that the sums of all 32 codes, of the first 16 and of the last 16 are multiplied by, in order.
 pub(crate) const START_BITS: [u32; 5] = [3, 4, 7, 5, 5];
-/// Words of one group of one token: the high plane, the sum of the coded values, whether any token of the tile needs
-/// the low plane (of the first token's word only), and the low plane.
-pub(crate) const GROUP_WORDS: usize = 2 * PLANE_WORDS + 2;
-/// Where the sums of a group's values are, in words a token.
-pub(crate) const TOTALS_AT: usize = PLANE_WORDS;
-/// Where a group says whether its low plane is needed, in words a token.
-pub(crate) const NEEDED_AT: usize = PLANE_WORDS + 1;
-/// Where the low plane of a group is, in words a token.
-pub(crate) const LOW_AT: usize = PLANE_WORDS + 2;
 /// The value of a high code of 1, as a power of two.
 pub(crate) const HIGH_BITS: u32 = 7;
 
@@ -52,8 +53,7 @@ pub struct Activations {
 /// Which forms to make.
 #[derive(Debug, Clone, Copy)]
 struct Forms {
-    /// Codes, with low planes for groups that rise so far above their row's mean.
-    codes: Option<f32>,
+    codes: bool,
     floats: bool,
 }
 
@@ -62,9 +62,8 @@ impl Forms {
         for matrix in matrices {
             assert_eq!(matrix.cols(), cols, "a matrix of {} columns, an input of {cols}", matrix.cols());
         }
-        let coded = matrices.iter().filter(|matrix| !matrix.format().is_float());
         Forms {
-            codes: coded.map(|matrix| matrix.outliers()).reduce(f32::min),
+            codes: matrices.iter().any(|matrix| !matrix.format().is_float()),
             floats: matrices.iter().any(|matrix| matrix.format().is_float()),
         }
     }
@@ -98,7 +97,7 @@ impl Activations {
     /// # Panics
     /// `x` is no whole number of rows.
     pub fn load(&mut self, lane: &Lane, x: &[f32], cols: usize) {
-        let forms = Forms { codes: cols.is_multiple_of(32).then_some(0.0), floats: true };
+        let forms = Forms { codes: cols.is_multiple_of(32), floats: true };
         self.load_rows(lane, &Plain { x, cols }, rows_of(x, cols), cols, forms);
     }
 
@@ -167,16 +166,14 @@ impl Activations {
 
     fn load_rows<S: Source>(&mut self, lane: &Lane, source: &S, tokens: usize, cols: usize, forms: Forms) {
         (self.tokens, self.cols) = (tokens, cols);
-        let tile = cpu::tile_tokens(self.isa);
-        let groups = if forms.codes.is_some() { cols / 32 } else { 0 };
-        let outliers = forms.codes.unwrap_or_default();
+        let groups = if forms.codes { cols / 32 } else { 0 };
         resize(&mut self.codes, groups * GROUP_WORDS * tokens, 0);
         if !self.codes.is_empty() {
             let isa = self.isa;
-            lane.for_each_chunk_mut(&mut self.codes, tile * groups * GROUP_WORDS, |index, mut words| {
-                for (first, count) in tiles(index * tile, words.len() / (groups * GROUP_WORDS), tile) {
+            lane.for_each_chunk_mut(&mut self.codes, LOAD_TOKENS * groups * GROUP_WORDS, |index, mut words| {
+                for (first, count) in tiles(index * LOAD_TOKENS, words.len() / (groups * GROUP_WORDS)) {
                     let (now, rest) = words.split_at_mut(count * groups * GROUP_WORDS);
-                    cpu::run(isa, LoadCodes { source, first, tokens: count, outliers, out: now });
+                    cpu::run(isa, LoadCodes { source, first, tokens: count, out: now });
                     words = rest;
                 }
             });
@@ -218,14 +215,12 @@ pub(crate) fn words_per_token(matrix: &Matrix) -> usize {
     if matrix.format().is_float() { matrix.cols() } else { matrix.cols() / 32 * GROUP_WORDS }
 }
 
-/// Splits tokens `first..first + count` into tiles of `widest`, then of ever smaller powers of two.
-pub(crate) fn tiles(first: usize, count: usize, widest: usize) -> impl Iterator<Item = (usize, usize)> {
-    let (mut next, end, mut width) = (first, first + count, widest);
+/// Splits tokens `first..first + count` into tiles of [`TILE`], then of ever smaller powers of two.
+pub(crate) fn tiles(first: usize, count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (mut next, end) = (first, first + count);
     std::iter::from_fn(move || {
-        while width > 0 && next + width > end {
-            width /= 2;
-        }
-        let tile = (width > 0).then_some((next, width))?;
+        let width = [TILE, 2, 1].into_iter().find(|width| next + width <= end)?;
+        let tile = (next, width);
         next += width;
         Some(tile)
     })
@@ -245,25 +240,5 @@ fn resize<T: Copy>(values: &mut Vec<T>, len: usize, fill: T) {
         values.truncate(len);
     } else {
         values.resize(len, fill);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_cover_every_token_once_widest_first() {
-        for widest in [1, 4, 8] {
-            for count in 0..40 {
-                let mut next = 3;
-                for (first, tokens) in tiles(3, count, widest) {
-                    assert_eq!(first, next);
-                    assert!(tokens.is_power_of_two() && tokens <= widest);
-                    next += tokens;
-                }
-                assert_eq!(next, 3 + count);
-            }
-        }
     }
 }

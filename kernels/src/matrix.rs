@@ -17,7 +17,6 @@ pub struct Matrix {
     cols: usize,
     layout: PanelLayout,
     packed: AlignedBuffer,
-    outliers: f32,
 }
 
 impl Matrix {
@@ -52,16 +51,7 @@ impl Matrix {
                 layout.pack(&bytes[first * row_bytes..last * row_bytes], row_bytes, panel);
             });
         }
-        Ok(Matrix { isa, format, rows, cols, layout, packed, outliers: 0.0 })
-    }
-
-    /// Has inputs coded in 8 bits but for outliers: groups of 32 columns whose largest magnitude is over `factor` times
-    /// the mean of those of its row keep 15 bits, as all do with a factor of 0 (where a matrix starts). Products with
-    /// half the bits take half the time where there are many tokens. Inputs that several matrices share are coded as
-    /// the most demanding of them says. Formats of floats are not concerned.
-    #[must_use]
-    pub fn with_outliers_above(self, factor: f32) -> Matrix {
-        Matrix { outliers: factor, ..self }
+        Ok(Matrix { isa, format, rows, cols, layout, packed })
     }
 
     /// Bytes that a matrix of this shape takes once it is packed, for whichever [`Isa`]: their layout is one.
@@ -109,17 +99,16 @@ impl Matrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
         assert_eq!(out.len(), self.cols, "a row has {} values, there is room for {}", self.cols, out.len());
-        let panel =
-            &self.packed.as_bytes()[row / PANEL_ROWS * self.layout.panel_bytes()..][..self.layout.panel_bytes()];
-        self.layout.row(panel, row % PANEL_ROWS, out);
-    }
-
-    pub(crate) fn outliers(&self) -> f32 {
-        self.outliers
+        self.layout.row(self.panel(row / PANEL_ROWS), row % PANEL_ROWS, out);
     }
 
     pub(crate) fn layout(&self) -> &PanelLayout {
         &self.layout
+    }
+
+    /// Panel `index`, whole.
+    pub(crate) fn panel(&self, index: usize) -> &[u8] {
+        &self.packed()[index * self.layout.panel_bytes()..][..self.layout.panel_bytes()]
     }
 
     pub(crate) fn packed(&self) -> &[u8] {

@@ -15,6 +15,7 @@ mod generic;
 mod neon;
 mod portable;
 mod product;
+mod unpacked_product;
 mod vector;
 
 pub(crate) use attend::{Sight, attend};
@@ -72,18 +73,18 @@ pub(crate) fn run<O: Op>(isa: Isa, op: O) -> O::Output {
     }
 }
 
-/// Tokens of the widest tile of a matrix product.
-pub(crate) fn tile_tokens(isa: Isa) -> usize {
-    run(isa, WidestTile)
+/// Panels of the widest tile of an integer product.
+pub(crate) fn panels_at_once(isa: Isa) -> usize {
+    run(isa, MostPanels)
 }
 
-struct WidestTile;
+struct MostPanels;
 
-impl Op for WidestTile {
+impl Op for MostPanels {
     type Output = usize;
     #[inline(always)]
     unsafe fn run<V: Vector>(self) -> usize {
-        V::TILE
+        V::PANELS
     }
 }
 

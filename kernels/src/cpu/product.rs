@@ -7,9 +7,10 @@ use nanomind_hal::Lane;
 
 use super::generic::matmul::{Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
 use super::generic::tile::{Activate, Place, Tile, TileEpilogue, TileKernel};
+use super::unpacked_product::{self, UNPACK_TOKENS};
 use super::vector::Vector;
-use super::{Op, float_product, run, tile_tokens};
-use crate::activations::words_per_token;
+use super::{Op, float_product, panels_at_once, run};
+use crate::activations::{TILE, tiles, words_per_token};
 use crate::panel::PANEL_ROWS;
 use crate::{Activations, Format, Isa, Matrix, Nonlinearity};
 
@@ -119,14 +120,18 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Tasks of at most `share` panels.
-    fn new(weights: &Matrix, tokens: usize, tile: usize, share: usize) -> Cut {
+    /// Tasks of about `share` panels at most.
+    fn new(isa: Isa, weights: &Matrix, tokens: usize, share: usize) -> Cut {
         let all_panels = weights.rows().div_ceil(PANEL_ROWS);
-        let fitting = TASK_ACTIVATION_BYTES / (4 * words_per_token(weights)).max(1) / tile * tile;
-        let run = fitting.max(tile).min(tokens.max(1));
-        let by_bytes = TASK_BYTES / weights.layout().panel_bytes().max(1);
+        let fitting = TASK_ACTIVATION_BYTES / (4 * words_per_token(weights)).max(1) / TILE * TILE;
+        let run = fitting.max(UNPACK_TOKENS).min(tokens.max(1));
         let by_products = TASK_PRODUCTS / (PANEL_ROWS * weights.cols() * run).max(1);
-        let panels = by_bytes.min(by_products).min(share).max(1);
+        let panels = if run < UNPACK_TOKENS {
+            let by_bytes = TASK_BYTES / weights.layout().panel_bytes().max(1);
+            by_bytes.min(by_products).min(share).max(1)
+        } else {
+            by_products.min(share).max(1).next_multiple_of(panels_at_once(isa))
+        };
         Cut { panels, tokens: run, panel_runs: all_panels.div_ceil(panels), token_runs: tokens.div_ceil(run) }
     }
 
@@ -148,13 +153,12 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
     }
     let products = &*products;
     let isa = x.isa();
-    let tile = tile_tokens(isa);
     let panels: usize = products.iter().map(|product| product.weights.rows().div_ceil(PANEL_ROWS)).sum();
     let share = panels.div_ceil(TASKS_PER_THREAD * lane.threads());
     let threads = lane.threads();
     let cut = |weights: &Matrix| match weights.format().is_float() {
         true => float_product::cut(isa, weights, x.tokens(), share, threads),
-        false => Cut::new(weights, x.tokens(), tile, share),
+        false => Cut::new(isa, weights, x.tokens(), share),
     };
     let tasks = products.iter().map(|product| cut(product.weights).tasks()).sum();
     lane.for_each(tasks, |index| {
@@ -163,7 +167,7 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
             let cut = cut(product.weights);
             if index < cut.tasks() {
                 // SAFETY: each index is handed out once, so nobody else has this part of the output.
-                unsafe { run_task(product, x, cut, index, tile) };
+                unsafe { run_task(product, x, cut, index) };
                 return;
             }
             index -= cut.tasks();
@@ -175,7 +179,7 @@ pub(crate) fn multiply(lane: &Lane, x: &Activations, products: &mut [Product<'_>
 ///
 /// # Safety
 /// `multiply` has checked the product, and no other thread runs the same task.
-unsafe fn run_task(product: &Product<'_>, x: &Activations, cut: Cut, index: usize, widest: usize) {
+unsafe fn run_task(product: &Product<'_>, x: &Activations, cut: Cut, index: usize) {
     let (panel_run, token_run) = (index % cut.panel_runs, index / cut.panel_runs);
     let words = x.words_for(product.weights);
     let last_panel = ((panel_run + 1) * cut.panels).min(product.weights.rows().div_ceil(PANEL_ROWS));
@@ -186,7 +190,7 @@ unsafe fn run_task(product: &Product<'_>, x: &Activations, cut: Cut, index: usiz
         if product.weights.format().is_float() {
             float_product::run_task(x.isa(), product, bytemuck::cast_slice(words), panels.clone(), tokens.clone());
         } else {
-            run_codes(x.isa(), TaskRange { product, words, panels: panels.clone(), tokens: tokens.clone(), widest });
+            run_codes(x.isa(), &TaskRange { product, words, panels: panels.clone(), tokens: tokens.clone() });
         }
         activate(x.isa(), product, panels, tokens);
     }
@@ -209,85 +213,83 @@ unsafe fn activate(isa: Isa, product: &Product<'_>, panels: Range<usize>, tokens
 ///
 /// # Safety
 /// As for [`run_task`].
-unsafe fn run_codes(isa: Isa, task: TaskRange<'_>) {
-    match task.product.weights.format() {
-        Format::Q4_0 => run(isa, Task::<Q40>::new(task)),
-        Format::Q4_1 => run(isa, Task::<Q41>::new(task)),
-        Format::Q5_0 => run(isa, Task::<Q50>::new(task)),
-        Format::Q5_1 => run(isa, Task::<Q51>::new(task)),
-        Format::Q8_0 => run(isa, Task::<Q80>::new(task)),
-        Format::Q4K => run(isa, Task::<Q4K>::new(task)),
-        Format::Q5K => run(isa, Task::<Q5K>::new(task)),
-        Format::Q6K => run(isa, Task::<Q6K>::new(task)),
+unsafe fn run_codes(isa: Isa, task: &TaskRange<'_>) {
+    if panels_at_once(isa) > 1 && task.tokens.len() >= UNPACK_TOKENS {
+        // SAFETY: as the caller says; what is left is this task's, too.
+        unsafe { unpacked_product::run_task(isa, task) }.iter().for_each(|rest| run_packed(isa, rest));
+    } else {
+        run_packed(isa, task);
+    }
+}
+
+/// Computes a task with the weights as they are packed.
+fn run_packed(isa: Isa, task: &TaskRange<'_>) {
+    match task.product.weights().format() {
+        Format::Q4_0 => run(isa, Task::<Q40>(task, PhantomData)),
+        Format::Q4_1 => run(isa, Task::<Q41>(task, PhantomData)),
+        Format::Q5_0 => run(isa, Task::<Q50>(task, PhantomData)),
+        Format::Q5_1 => run(isa, Task::<Q51>(task, PhantomData)),
+        Format::Q8_0 => run(isa, Task::<Q80>(task, PhantomData)),
+        Format::Q4K => run(isa, Task::<Q4K>(task, PhantomData)),
+        Format::Q5K => run(isa, Task::<Q5K>(task, PhantomData)),
+        Format::Q6K => run(isa, Task::<Q6K>(task, PhantomData)),
         Format::F32 | Format::F16 | Format::Bf16 => {}
     }
 }
 
-/// Panels × tokens of one product.
-struct TaskRange<'a> {
-    product: &'a Product<'a>,
-    words: &'a [u32],
-    panels: Range<usize>,
-    tokens: Range<usize>,
-    widest: usize,
+/// Panels × tokens of one product, of which the first token is the first of a tile.
+pub(super) struct TaskRange<'a> {
+    pub(super) product: &'a Product<'a>,
+    pub(super) words: &'a [u32],
+    pub(super) panels: Range<usize>,
+    pub(super) tokens: Range<usize>,
 }
 
-/// A task whose format the compiler knows.
-struct Task<'a, K> {
-    range: TaskRange<'a>,
-    kernel: PhantomData<K>,
-}
-
-impl<'a, K> Task<'a, K> {
-    fn new(range: TaskRange<'a>) -> Task<'a, K> {
-        Task { range, kernel: PhantomData }
+impl TaskRange<'_> {
+    /// Where the values of `panel` go, from `token` on.
+    pub(super) fn place(&self, panel: usize, token: usize) -> Place {
+        let (row, rows) = (panel * PANEL_ROWS, self.product.weights().rows());
+        Place {
+            rows: PANEL_ROWS.min(rows - row),
+            // SAFETY: `multiply` has checked that the output is `tokens · rows` long.
+            out: unsafe { self.product.out.add(token * rows + row) },
+            stride: rows,
+            epilogue: self.product.tile_epilogue(row),
+        }
     }
 }
 
-impl<K: TileKernel> Op for Task<'_, K> {
+/// A task whose format the compiler knows.
+struct Task<'t, 'a, K>(&'t TaskRange<'a>, PhantomData<K>);
+
+impl<K: TileKernel> Op for Task<'_, '_, K> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let range = self.range;
-        let weights = range.product.weights;
+        let task = self.0;
+        let weights = task.product.weights();
         let layout = weights.layout();
-        let words_per_token = words_per_token(weights);
-        for panel in range.panels {
-            let row = panel * PANEL_ROWS;
-            let bytes = &weights.packed()[panel * layout.panel_bytes()..][..layout.panel_bytes()];
-            let epilogue = range.product.tile_epilogue(row);
-            let mut token = range.tokens.start;
-            let mut width = range.widest;
-            while token < range.tokens.end {
-                while token + width > range.tokens.end {
-                    width /= 2;
-                }
+        let words = words_per_token(weights);
+        for panel in task.panels.clone() {
+            for (token, width) in tiles(task.tokens.start, task.tokens.len()) {
                 let tile = Tile {
-                    panel: bytes.as_ptr(),
+                    panel: weights.panel(panel).as_ptr(),
                     scales_at: layout.scales_at(),
                     codes_at: layout.codes_at(),
-                    activations: range.words[token * words_per_token..][..width * words_per_token].as_ptr(),
+                    activations: task.words[token * words..][..width * words].as_ptr(),
                     cols: weights.cols(),
-                    place: Place {
-                        rows: PANEL_ROWS.min(weights.rows() - row),
-                        // SAFETY: `multiply` has checked that the output is `tokens · rows` long.
-                        out: unsafe { range.product.out.add(token * weights.rows() + row) },
-                        stride: weights.rows(),
-                        epilogue,
-                    },
+                    place: task.place(panel, token),
                 };
                 // SAFETY: the panel and the activations are borrowed whole; the rows of these tokens are this task's
                 // alone; `V` is what the caller says.
                 unsafe {
                     match width {
-                        8 => K::tile::<V, 8>(&tile),
-                        4 => K::tile::<V, 4>(&tile),
+                        TILE => K::tile::<V, TILE>(&tile),
                         2 => K::tile::<V, 2>(&tile),
                         _ => K::tile::<V, 1>(&tile),
                     }
                 }
-                token += width;
             }
         }
     }

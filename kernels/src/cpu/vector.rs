@@ -13,8 +13,11 @@ use crate::block::GROUP;
 pub(crate) unsafe trait Vector {
     /// Lanes of [`Vector::Floats`]; divides [`crate::panel::PANEL_ROWS`].
     const LANES: usize;
-    /// Tokens of the widest tile of a matrix product, as many as the registers hold: a power of two up to 8.
-    const TILE: usize;
+    /// Panels of the widest tile of an integer product, 1 or 2: the registers hold so many times [`TILE`] sums of both
+    /// planes and as many totals. A tile of two is of panels that have been unpacked.
+    ///
+    /// [`TILE`]: crate::activations::TILE
+    const PANELS: usize;
     /// Panels of the widest tile of a float product, 1 or 2: 32 rows at most, and so two vectors at most.
     const FLOAT_PANELS: usize;
     /// Tokens of the widest tile of a float product: 12, 6, 4, 2 or 1.
@@ -32,27 +35,24 @@ pub(crate) unsafe trait Vector {
     unsafe fn low(codes: Self::Codes) -> Self::Codes;
     /// The high nibble of each byte.
     unsafe fn high(codes: Self::Codes) -> Self::Codes;
+    /// Writes `4 · LANES` bytes of codes.
+    unsafe fn store_codes(to: *mut u8, codes: Self::Codes);
 
     /// No products yet.
     unsafe fn no_sums() -> Self::Sums;
-    /// What dot products of codes below `2^BITS` (4, 6 or 8) start from where the code that means zero is `2^ZERO` (none
-    /// if `ZERO` is 0): `start`, which is minus that code times the sum of the activations. Here, or else in
-    /// [`Vector::finish`].
+    /// What dot products of codes below `2^BITS` (4, 6 or 8) with the low plane start from where the code that means zero
+    /// is `2^ZERO` (none if `ZERO` is 0): `start`, which is minus that code times the sum of the activations of both
+    /// planes. Here, or else in [`Vector::finish`].
     unsafe fn start<const BITS: u32, const ZERO: u32>(start: *const i32) -> Self::Sums;
     /// Adds the products of each row's 4 codes with 4 activations of one plane, in −127..=127. At most 8 steps before
     /// [`Vector::finish`].
     unsafe fn dot<const BITS: u32>(sums: Self::Sums, codes: Self::Codes, activations: *const i8) -> Self::Sums;
-    /// Sums of the high plane in units of the low one, to add products of the low plane to as those of 6-bit (or 8-bit)
-    /// codes. Has what [`Vector::finish`] does to sums of the high plane, and adds what the low plane starts from.
-    unsafe fn raise<const BITS: u32, const ZERO: u32>(
-        sums: Self::Sums,
-        high: *const i32,
-        low: *const i32,
-    ) -> Self::Sums;
-    /// The sums of both, which have 32 bits.
-    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums;
-    /// The dot products `Σ (code − zero) · activation`, to single precision.
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, start: *const i32) -> Self::Floats;
+    /// The dot products `Σ (code − zero) · activation` of both planes, to single precision.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        start: *const i32,
+    ) -> Self::Floats;
 
     /// All lanes zero.
     unsafe fn zero() -> Self::Floats;

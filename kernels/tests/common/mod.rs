@@ -116,32 +116,22 @@ pub(crate) fn weights(random: &mut Random, kind: Weights, format: Format, rows: 
     }
 }
 
-/// A row of inputs as the kernels quantise it: to `scale · code` with codes in ±127 · 128, to nearest, ties to even; and
-/// from there to nearest multiples of 128, ties up, where the group's largest magnitude is not over `outliers` times the
-/// mean of the row's.
-pub(crate) fn quantised(row: &[f32], outliers: f32) -> Vec<f64> {
-    let largest_of = |group: &[f32]| group.iter().fold(0f32, |most, value| most.max(value.abs()));
-    let scale_of = |group: &[f32]| if largest_of(group) < 1e-36 { 0.0 } else { largest_of(group) / 16_256.0 };
-    let groups = row.chunks(GROUP);
-    let mean = groups.clone().map(scale_of).fold(0.0, |sum: f32, scale| sum + scale) / groups.len() as f32;
+/// A row of inputs as the kernels quantise it: to `scale · code` with codes in ±127 · 128, to nearest, ties to even.
+pub(crate) fn quantised(row: &[f32]) -> Vec<f64> {
     let mut out = Vec::with_capacity(row.len());
-    for group in groups {
-        let scale = scale_of(group);
-        if scale == 0.0 {
+    for group in row.chunks(GROUP) {
+        let largest = group.iter().fold(0f32, |most, value| most.max(value.abs()));
+        if largest < 1e-36 {
             out.extend(group.iter().map(|_| 0.0));
             continue;
         }
-        let inverse = 16_256.0 / largest_of(group);
-        let fine = scale > outliers * mean;
-        out.extend(group.iter().map(|value| {
-            let code = f64::from((value * inverse).round_ties_even());
-            f64::from(scale) * if fine { code } else { ((code + 64.0) / 128.0).floor() * 128.0 }
-        }));
+        let (scale, inverse) = (f64::from(largest / 16_256.0), 16_256.0 / largest);
+        out.extend(group.iter().map(|value| scale * f64::from((value * inverse).round_ties_even())));
     }
     out
 }
 
-/// The same, of several rows.
+/// The bits of values, which tell apart what compares equal.
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }

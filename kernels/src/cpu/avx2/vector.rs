@@ -12,29 +12,11 @@ use crate::cpu::vector::Vector;
 /// (their zero is 128) and multiplied by magnitude.
 pub(crate) struct Avx2<const VNNI: bool>;
 
-impl<const VNNI: bool> Avx2<VNNI> {
-    /// Sums with 32 bits and their start, if they do not have both already.
-    ///
-    /// # Safety
-    /// The caller has the features and lends one value.
-    #[inline(always)]
-    unsafe fn widen<const BITS: u32, const ZERO: u32>(sums: __m256i, start: *const i32) -> __m256i {
-        if VNNI || BITS != 4 {
-            return sums;
-        }
-        // SAFETY: as the caller says.
-        unsafe {
-            let wide = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-            if ZERO > 0 { _mm256_add_epi32(wide, _mm256_set1_epi32(start.read_unaligned())) } else { wide }
-        }
-    }
-}
-
 // SAFETY: the instructions are those that `super::run` and, with `VNNI`, `super::run_vnni` enable; every function is
 // inlined into them.
 unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const LANES: usize = 8;
-    const TILE: usize = 4;
+    const PANELS: usize = 1;
     const FLOAT_PANELS: usize = 1;
     const FLOAT_TOKENS: usize = 6;
     type Codes = __m256i;
@@ -57,6 +39,12 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn high(codes: __m256i) -> __m256i {
         // SAFETY: the caller has the features.
         unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(codes), _mm256_set1_epi8(15)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(to: *mut u8, codes: __m256i) {
+        // SAFETY: the caller has the features and lends room for 32 bytes.
+        unsafe { _mm256_storeu_si256(to.cast(), codes) }
     }
 
     #[inline(always)]
@@ -100,25 +88,19 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: __m256i, high: *const i32, low: *const i32) -> __m256i {
-        // SAFETY: the caller has the features and lends one value of each.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m256i, low: __m256i, start: *const i32) -> __m256 {
+        // SAFETY: the caller has the features and lends one value.
         unsafe {
-            let sums = _mm256_slli_epi32::<{ HIGH_BITS as i32 }>(Self::widen::<BITS, ZERO>(sums, high));
-            let here = ZERO > 0 && (VNNI || BITS < 8);
-            if here { _mm256_add_epi32(sums, _mm256_set1_epi32(low.read_unaligned())) } else { sums }
+            if VNNI || BITS != 4 {
+                return _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_slli_epi32::<{ HIGH_BITS as i32 }>(high), low));
+            }
+            let high = _mm256_madd_epi16(high, _mm256_set1_epi16(1 << HIGH_BITS));
+            let mut sums = _mm256_add_epi32(high, _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
+            if ZERO > 0 {
+                sums = _mm256_add_epi32(sums, _mm256_set1_epi32(start.read_unaligned()));
+            }
+            _mm256_cvtepi32_ps(sums)
         }
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: the caller has the features.
-        unsafe { _mm256_add_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m256i, start: *const i32) -> __m256 {
-        // SAFETY: as the caller says.
-        unsafe { _mm256_cvtepi32_ps(Self::widen::<BITS, ZERO>(sums, start)) }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ pub(crate) struct Avx512;
 // SAFETY: the instructions are those that `super::run` enables; every function is inlined into it.
 unsafe impl Vector for Avx512 {
     const LANES: usize = 16;
-    const TILE: usize = 8;
+    const PANELS: usize = 2;
     const FLOAT_PANELS: usize = 2;
     const FLOAT_TOKENS: usize = 12;
     type Codes = __m512i;
@@ -39,6 +39,12 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_codes(to: *mut u8, codes: __m512i) {
+        // SAFETY: the caller has the features and lends room for 64 bytes.
+        unsafe { _mm512_storeu_si512(to.cast(), codes) }
+    }
+
+    #[inline(always)]
     unsafe fn no_sums() -> __m512i {
         // SAFETY: the caller has the features.
         unsafe { _mm512_setzero_si512() }
@@ -57,24 +63,9 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32, low: *const i32) -> __m512i {
-        // SAFETY: the caller has the features and lends one value.
-        unsafe {
-            let raised = _mm512_slli_epi32::<HIGH_BITS>(sums);
-            if ZERO > 0 { _mm512_add_epi32(raised, _mm512_set1_epi32(low.read_unaligned())) } else { raised }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: __m512i, b: __m512i) -> __m512i {
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(high: __m512i, low: __m512i, _: *const i32) -> __m512 {
         // SAFETY: the caller has the features.
-        unsafe { _mm512_add_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: __m512i, _: *const i32) -> __m512 {
-        // SAFETY: the caller has the features.
-        unsafe { _mm512_cvtepi32_ps(sums) }
+        unsafe { _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<HIGH_BITS>(high), low)) }
     }
 
     #[inline(always)]

@@ -53,7 +53,7 @@ impl Op for DotProducts {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) -> usize {
         // SAFETY: as the caller says; the reads stay inside the arrays, which are as long as they say.
-        unsafe { if V::TILE >= 8 { dots::<V, 8>(self.rounds) } else { dots::<V, 4>(self.rounds) } }
+        unsafe { if V::PANELS > 1 { dots::<V, 8>(self.rounds) } else { dots::<V, 4>(self.rounds) } }
     }
 }
 
@@ -93,7 +93,7 @@ impl Op for MultiplyAdds {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) -> usize {
         // SAFETY: as the caller says.
-        unsafe { if V::TILE >= 8 { multiply_adds::<V, 8>(self.rounds) } else { multiply_adds::<V, 4>(self.rounds) } }
+        unsafe { if V::PANELS > 1 { multiply_adds::<V, 8>(self.rounds) } else { multiply_adds::<V, 4>(self.rounds) } }
     }
 }
 

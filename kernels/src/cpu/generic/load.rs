@@ -1,8 +1,6 @@
 //! Brings input rows into the form that integer weights are multiplied with: groups of 32 values as codes in two planes.
 
-use crate::activations::{
-    GROUP_WORDS, HIGH_BITS, LOW_AT, NEEDED_AT, PLANE_WORDS, SCALES_AT, START_BITS, STARTS_AT, TOTALS_AT,
-};
+use crate::activations::{GROUP_WORDS, HIGH_BITS, LOW_AT, SCALES_AT, START_BITS, STARTS_AT, TOTALS_AT};
 use crate::block::GROUP;
 use crate::cpu::Op;
 use crate::cpu::vector::Vector;
@@ -31,8 +29,6 @@ pub(crate) struct LoadCodes<'a, S> {
     pub(crate) first: usize,
     /// Tokens of the tile.
     pub(crate) tokens: usize,
-    /// How far the largest value of a group rises above the mean of its row's groups before it needs its low plane.
-    pub(crate) outliers: f32,
     /// The tile's words.
     pub(crate) out: &'a mut [u32],
 }
@@ -42,86 +38,46 @@ impl<S: Source> Op for LoadCodes<'_, S> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         // SAFETY: as the caller says.
-        unsafe { load_codes::<V, S>(self.source, self.first, self.tokens, self.outliers, self.out) };
+        unsafe { load_codes::<V, S>(self.source, self.first, self.tokens, self.out) };
     }
 }
 
 /// Codes the tokens `first..first + tokens` (one tile) into `out`, `[group]` of [`GROUP_WORDS`] · `tokens` words.
 #[inline(always)]
-unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, outliers: f32, out: &mut [u32]) {
+unsafe fn load_codes<V: Vector, S: Source>(source: &S, first: usize, tokens: usize, out: &mut [u32]) {
     for t in 0..tokens {
         let row = source.begin(first + t);
         for (index, words) in out.chunks_exact_mut(GROUP_WORDS * tokens).enumerate() {
             let mut values = [0f32; GROUP];
             source.group(first + t, index * GROUP, row, &mut values);
-            let (high, low) = words.split_at_mut(LOW_AT * tokens);
+            let (high, rest) = words.split_at_mut(LOW_AT * tokens);
+            let low = &mut rest[..(SCALES_AT - LOW_AT) * tokens];
             // SAFETY: as the caller says.
-            let (scale, sums) = unsafe { V::code_group(&values, codes(high, tokens, t), codes(low, tokens, t)) };
-            finish_plane(&mut high[..PLANE_WORDS * tokens], tokens, t, HIGH_UNIT * scale, sums[0]);
-            finish_plane(low, tokens, t, scale, sums[1]);
-        }
-        choose_planes(out, tokens, t, outliers);
-    }
-}
-
-/// The codes of token `t` in a plane.
-#[inline(always)]
-fn codes(plane: &mut [u32], tokens: usize, t: usize) -> &mut [i8; GROUP] {
-    &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(&mut plane[..SCALES_AT * tokens])[t]
-}
-
-/// Writes a plane's words of token `t` beside its codes.
-#[inline(always)]
-fn finish_plane(plane: &mut [u32], tokens: usize, t: usize, scale: f32, sums: [i32; 2]) {
-    plane[SCALES_AT * tokens + t] = scale.to_bits();
-    let all = sums[0].wrapping_add(sums[1]);
-    for (at, (sum, bits)) in [all, all, all, sums[0], sums[1]].into_iter().zip(START_BITS).enumerate() {
-        plane[(STARTS_AT + at) * tokens + t] = (sum << bits).wrapping_neg().cast_unsigned();
-    }
-}
-
-/// Decides which groups of token `t` need their low plane, from nothing but the token's own row: those whose largest
-/// value, and with it the error of codes of 8 bits, is over `outliers` times the mean of the row's groups. The low
-/// codes of the others become 0.
-#[inline(always)]
-fn choose_planes(out: &mut [u32], tokens: usize, t: usize, outliers: f32) {
-    let scale_at = (LOW_AT + SCALES_AT) * tokens + t;
-    let (mut sum, mut groups) = (0.0, 0.0);
-    for words in out.chunks_exact(GROUP_WORDS * tokens) {
-        sum += f32::from_bits(words[scale_at]);
-        groups += 1.0;
-    }
-    let most = outliers * (sum / groups);
-    for words in out.chunks_exact_mut(GROUP_WORDS * tokens) {
-        let coded = |plane: usize| {
-            let start = words[(plane + STARTS_AT) * tokens + t].cast_signed();
-            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127, which is exact")]
-            let sum = -(start >> START_BITS[0]) as f32;
-            f32::from_bits(words[(plane + SCALES_AT) * tokens + t]) * sum
-        };
-        let needed = f32::from_bits(words[scale_at]) > most;
-        let total = if needed { coded(0) + coded(LOW_AT) } else { coded(0) };
-        words[TOTALS_AT * tokens + t] = total.to_bits();
-        let others = if t == 0 { 0 } else { words[NEEDED_AT * tokens] };
-        words[NEEDED_AT * tokens] = others | u32::from(needed);
-        if !needed {
-            let low = &mut words[LOW_AT * tokens..];
-            *codes(low, tokens, t) = [0; GROUP];
-            for start in 0..START_BITS.len() {
-                low[(STARTS_AT + start) * tokens + t] = 0;
+            let (scale, sums) = unsafe { V::code_group(&values, codes(high, t), codes(low, t)) };
+            let [first, last] = [0, 1].map(|half| (sums[0][half] << HIGH_BITS).wrapping_add(sums[1][half]));
+            let all = first.wrapping_add(last);
+            words[SCALES_AT * tokens + t] = scale.to_bits();
+            #[expect(clippy::cast_precision_loss, reason = "at most 32 · 127 · 128, which is exact")]
+            let total = scale * all as f32;
+            words[TOTALS_AT * tokens + t] = total.to_bits();
+            for (at, (sum, bits)) in [all, all, all, first, last].into_iter().zip(START_BITS).enumerate() {
+                words[(STARTS_AT + at) * tokens + t] = (sum << bits).wrapping_neg().cast_unsigned();
             }
         }
     }
 }
 
-/// What a high code of 1 is worth in low ones.
-const HIGH_UNIT: f32 = (1 << HIGH_BITS) as f32;
+/// The codes of token `t` in a plane.
+#[inline(always)]
+fn codes(plane: &mut [u32], t: usize) -> &mut [i8; GROUP] {
+    &mut bytemuck::cast_slice_mut::<u32, [i8; GROUP]>(plane)[t]
+}
 
 /// The largest code: the largest high code, and no low one.
 const LARGEST_CODE: f32 = (127 << HIGH_BITS) as f32;
 
-/// Makes the codes of 32 values, to nearest and ties to even, in their two planes; gives the scale of the
-/// low codes and the sums of the high and of the low codes of each half.
+/// Makes the codes of 32 values, to nearest and ties to even, in their two planes; gives their scale
+/// and the sums of the high and of the low codes of each half.
 #[inline(always)]
 pub(crate) fn code_group(values: &[f32; GROUP], high: &mut [i8; GROUP], low: &mut [i8; GROUP]) -> (f32, [[i32; 2]; 2]) {
     // Magnitudes compare like the integers of their bits, and not-a-number is the largest: it ends up in the scale.

@@ -1,16 +1,15 @@
-//! One tile of a product of integer weights: 16 rows × 1 to 8 tokens, over all columns.
+//! One tile of a product of integer weights as they are packed: 16 rows × 1, 2 or 4 tokens, over all columns.
 //!
 //! A value is the sum over blocks of 32 columns, in column order, of `dot · (scale · activation scale)` and
-//! `min · activation sum`, each added by one multiply-add. Where a group of one of its tokens needs both planes, a tile
-//! computes both for all of them: the others' low codes are 0 there, and `high · 2^HIGH_BITS` in units of the low scale
-//! is to the bit what `high` is in units of the high one. So nothing depends on the tile's size, on which tile a token is
-//! in or on who computes it.
+//! `min · activation sum`, each added by one multiply-add; a dot product is an integer, `high · 2^HIGH_BITS + low` of its
+//! two planes. Nothing of that depends on the tile's size, on which tile a token is in or on who computes it, so results
+//! do not either.
 
 use std::ops::Range;
 
 use super::tile::{Tile, TileKernel, finish_tile};
 use crate::Format;
-use crate::activations::{GROUP_WORDS, LOW_AT, NEEDED_AT, SCALES_AT, STARTS_AT, TOTALS_AT};
+use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, STARTS_AT, TILE, TOTALS_AT};
 use crate::block::{self, Offset};
 use crate::cpu::vector::Vector;
 use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
@@ -30,6 +29,18 @@ pub(crate) trait Coded {
     const GROUPS: usize = Self::FORMAT.block_len() / 32;
     /// Whether every 16 columns have a scale of their own.
     const HALVES: bool = matches!(Self::FORMAT, Format::Q6K);
+    /// Which of a group's starts its products start from.
+    const START: usize = start_of(Self::FORMAT);
+}
+
+/// Which of a group's starts products with `format` start from, that of the second half following that of the first.
+pub(crate) const fn start_of(format: Format) -> usize {
+    match format {
+        Format::Q5_0 => 1,
+        Format::Q8_0 => 2,
+        Format::Q6K => 3,
+        _ => 0,
+    }
 }
 
 macro_rules! coded {
@@ -51,15 +62,16 @@ macro_rules! coded {
 }
 coded!(Q40 Q4_0 4, Q41 Q4_1 4, Q50 Q5_0 6, Q51 Q5_1 6, Q80 Q8_0 8, Q4K Q4K 4, Q5K Q5K 6, Q6K Q6K 6);
 
-/// How far ahead of their use the product of a few tokens asks memory for weights, as hardware does not look beyond a
-/// page. Many tokens, tile after tile, find them in the cache.
-const AHEAD: usize = 6 << 10;
+/// How far ahead of their use memory is asked for weights, as hardware does not look beyond a page. Where all tokens come
+/// tile after tile as they are, the widest tiles find them in the cache.
+pub(super) const AHEAD: usize = 6 << 10;
 
 /// Computes a tile of an integer format for `T` tokens; safe as [`TileKernel::tile`] is.
 #[inline(always)]
 unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
     // SAFETY: all reads stay inside the panel and the groups, whose sizes the strides below are made of.
     unsafe {
+        let fetches = T < TILE || V::PANELS > 1;
         for first in (0..tile.place.rows).step_by(V::LANES) {
             let mut header = tile.panel.add(2 * first);
             let mut scales = tile.panel.add(tile.scales_at + first);
@@ -69,18 +81,19 @@ unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
             for _ in 0..tile.cols / F::FORMAT.block_len() {
                 let d = V::load_f16(header.cast());
                 let min = if has_min(F::FORMAT) { V::load_f16(header.add(2 * PANEL_ROWS).cast()) } else { d };
-                if T < V::TILE {
+                if fetches {
                     V::prefetch(header.wrapping_add(AHEAD));
                     V::prefetch(scales.wrapping_add(AHEAD));
                 }
                 header = header.add(header_bytes(F::FORMAT));
                 for _ in 0..F::GROUPS {
-                    if T < V::TILE {
+                    if fetches {
                         for line in (0..code_bytes(F::FORMAT)).step_by(64) {
                             V::prefetch(codes.wrapping_add(AHEAD + line));
                         }
                     }
-                    coded_group::<V, F, T>(&mut totals, d, min, scales, codes, group);
+                    let (scale, second) = group_scales::<V, F>(d, min, scales);
+                    coded_group::<V, F, T>(&mut totals, scale, second, codes, group);
                     scales = scales.add(scale_bytes(F::FORMAT));
                     codes = codes.add(code_bytes(F::FORMAT));
                     group = group.add(GROUP_WORDS * T);
@@ -91,71 +104,62 @@ unsafe fn coded_tile<V: Vector, F: Coded, const T: usize>(tile: &Tile) {
     }
 }
 
+/// The scale of 32 columns and their minimum; or, where every 16 columns have a scale of their own, both scales.
+#[inline(always)]
+pub(super) unsafe fn group_scales<V: Vector, F: Coded>(
+    d: V::Floats,
+    min: V::Floats,
+    scales: *const u8,
+) -> (V::Floats, V::Floats) {
+    // SAFETY: the caller lends the scales of one group.
+    unsafe {
+        let second = scales.add(PANEL_ROWS);
+        if F::HALVES {
+            (V::mul(d, V::load_i8(scales.cast())), V::mul(d, V::load_i8(second.cast())))
+        } else if F::GROUPS > 1 {
+            (V::mul(d, V::load_u8(scales)), V::mul(min, V::load_u8(second)))
+        } else {
+            (d, min)
+        }
+    }
+}
+
 /// Adds 32 columns to the totals of `T` tokens.
 #[inline(always)]
 unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
     totals: &mut [V::Floats; T],
-    d: V::Floats,
-    min: V::Floats,
-    scales: *const u8,
+    scale: V::Floats,
+    second: V::Floats,
     codes: *const u8,
     group: *const u32,
 ) {
     // SAFETY: the caller lends one group of each.
     unsafe {
-        let needed = *group.add(NEEDED_AT * T) != 0;
-        if F::HALVES {
-            for half in 0..2 {
-                let scale = V::mul(d, V::load_i8(scales.add(PANEL_ROWS * half).cast()));
-                let steps = 4 * half..4 * half + 4;
-                if needed {
-                    add_dots::<V, T, 6, 5, true>(totals, scale, codes, steps, group, 3 + half);
-                } else {
-                    add_dots::<V, T, 6, 5, false>(totals, scale, codes, steps, group, 3 + half);
-                }
-            }
-            return;
-        }
-        let scale = if F::GROUPS > 1 { V::mul(d, V::load_u8(scales)) } else { d };
-        if needed {
-            add_coded_dots::<V, F, T, true>(totals, scale, codes, group);
-        } else {
-            add_coded_dots::<V, F, T, false>(totals, scale, codes, group);
-        }
-        if has_min(F::FORMAT) {
-            let min = if F::GROUPS > 1 { V::mul(min, V::load_u8(scales.add(PANEL_ROWS))) } else { min };
-            let sums = group.add(TOTALS_AT * T).cast::<f32>();
-            for (t, total) in totals.iter_mut().enumerate() {
-                *total = V::mul_add(min, V::splat(*sums.add(t)), *total);
-            }
-        }
-    }
-}
-
-/// Adds the products of 32 columns that share a scale; of their low plane, too, where `BOTH` is set.
-#[inline(always)]
-unsafe fn add_coded_dots<V: Vector, F: Coded, const T: usize, const BOTH: bool>(
-    totals: &mut [V::Floats; T],
-    scale: V::Floats,
-    codes: *const u8,
-    group: *const u32,
-) {
-    // SAFETY: as the caller says.
-    unsafe {
         // A const argument cannot be an associated constant yet; the match is decided at compile time.
         match (F::BITS, F::ZERO) {
-            (4, 0) => add_dots::<V, T, 4, 0, BOTH>(totals, scale, codes, 0..4, group, 0),
-            (4, _) => add_dots::<V, T, 4, 3, BOTH>(totals, scale, codes, 0..4, group, 0),
-            (6, 0) => add_dots::<V, T, 6, 0, BOTH>(totals, scale, codes, 0..8, group, 0),
-            (6, _) => add_dots::<V, T, 6, 4, BOTH>(totals, scale, codes, 0..8, group, 1),
-            _ => add_dots::<V, T, 8, 7, BOTH>(totals, scale, codes, 0..8, group, 2),
+            (4, 0) => add_dots::<V, T, 4, 0>(totals, scale, codes, 0..4, group, F::START),
+            (4, _) => add_dots::<V, T, 4, 3>(totals, scale, codes, 0..4, group, F::START),
+            (6, 0) => add_dots::<V, T, 6, 0>(totals, scale, codes, 0..8, group, F::START),
+            (6, 4) => add_dots::<V, T, 6, 4>(totals, scale, codes, 0..8, group, F::START),
+            (6, _) => {
+                add_dots::<V, T, 6, 5>(totals, scale, codes, 0..4, group, F::START);
+                add_dots::<V, T, 6, 5>(totals, second, codes, 4..8, group, F::START + 1);
+            }
+            _ => add_dots::<V, T, 8, 7>(totals, scale, codes, 0..8, group, F::START),
+        }
+        if has_min(F::FORMAT) {
+            let sums = group.add(TOTALS_AT * T).cast::<f32>();
+            for (t, total) in totals.iter_mut().enumerate() {
+                *total = V::mul_add(second, V::splat(*sums.add(t)), *total);
+            }
         }
     }
 }
 
-/// Adds the products of the columns in `steps`, which start from the `start`-th starts of the group's planes.
+/// Adds the products of the columns in `steps`, which start from the `start`-th starts of the group. Codes are read and
+/// unpacked once for both planes, whose sums wait for nothing of each other.
 #[inline(always)]
-unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32, const BOTH: bool>(
+unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
     totals: &mut [V::Floats; T],
     scale: V::Floats,
     codes: *const u8,
@@ -165,65 +169,42 @@ unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32, 
 ) {
     // SAFETY: the caller lends one group of each.
     unsafe {
-        let low = group.add(LOW_AT * T);
+        let (high_plane, low_plane) = (group.cast::<i8>(), group.add(LOW_AT * T).cast::<i8>());
         let starts = group.add((STARTS_AT + start) * T).cast::<i32>();
-        let mut sums = [V::no_sums(); T];
-        for (t, sum) in sums.iter_mut().enumerate() {
+        let (mut high, mut low) = ([V::no_sums(); T], [V::no_sums(); T]);
+        for (t, sum) in low.iter_mut().enumerate() {
             *sum = V::start::<BITS, ZERO>(starts.add(t));
         }
-        dots::<V, T, BITS, BITS>(&mut sums, codes, steps.clone(), group.cast());
-        if BOTH {
-            let low_starts = low.add((STARTS_AT + start) * T).cast::<i32>();
-            for (t, sum) in sums.iter_mut().enumerate() {
-                *sum = V::raise::<BITS, ZERO>(*sum, starts.add(t), low_starts.add(t));
-            }
-            // Raised sums have 32 bits everywhere, as those of 6-bit codes do. With few tokens, products that wait for those
-            // of the other plane would take longer than the weights take to arrive.
-            let mut apart = [V::no_sums(); T];
-            let further = if T < 4 { &mut apart } else { &mut sums };
-            if BITS == 8 {
-                dots::<V, T, BITS, 8>(further, codes, steps, low.cast());
-            } else {
-                dots::<V, T, BITS, 6>(further, codes, steps, low.cast());
-            }
-            if T < 4 {
-                for (sum, apart) in sums.iter_mut().zip(apart) {
-                    *sum = V::join(*sum, apart);
-                }
+        for step in steps {
+            let stored = V::codes(codes.add(4 * PANEL_ROWS * step));
+            let first = if BITS == 4 { V::low(stored) } else { stored };
+            add_step::<V, T, BITS>(&mut high, first, high_plane.add(4 * step));
+            add_step::<V, T, BITS>(&mut low, first, low_plane.add(4 * step));
+            if BITS == 4 {
+                let last = V::high(stored);
+                add_step::<V, T, BITS>(&mut high, last, high_plane.add(4 * step + 16));
+                add_step::<V, T, BITS>(&mut low, last, low_plane.add(4 * step + 16));
             }
         }
-        let factors = if BOTH { low } else { group }.add(SCALES_AT * T).cast::<f32>();
+        let factors = group.add(SCALES_AT * T).cast::<f32>();
         for (t, total) in totals.iter_mut().enumerate() {
-            let dot =
-                if BOTH { V::finish::<8, 0>(sums[t], starts) } else { V::finish::<BITS, ZERO>(sums[t], starts.add(t)) };
+            let dot = V::finish::<BITS, ZERO>(high[t], low[t], starts.add(t));
             *total = V::mul_add(dot, V::mul(scale, V::splat(*factors.add(t))), *total);
         }
     }
 }
 
-/// Adds the dot products of the columns in `steps` with one plane of activations; `BITS` says how codes are stored,
-/// `SUM_BITS` how they are summed.
+/// Adds the products of four columns' codes with a plane of each of `T` tokens.
 #[inline(always)]
-unsafe fn dots<V: Vector, const T: usize, const BITS: u32, const SUM_BITS: u32>(
+unsafe fn add_step<V: Vector, const T: usize, const BITS: u32>(
     sums: &mut [V::Sums; T],
-    codes: *const u8,
-    steps: Range<usize>,
-    activations: *const i8,
+    codes: V::Codes,
+    plane: *const i8,
 ) {
-    // SAFETY: the caller lends one group of each.
+    // SAFETY: the caller lends four columns of every token.
     unsafe {
-        for step in steps {
-            let stored = V::codes(codes.add(4 * PANEL_ROWS * step));
-            let first = if BITS == 4 { V::low(stored) } else { stored };
-            for (t, sum) in sums.iter_mut().enumerate() {
-                *sum = V::dot::<SUM_BITS>(*sum, first, activations.add(32 * t + 4 * step));
-            }
-            if BITS == 4 {
-                let last = V::high(stored);
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::dot::<SUM_BITS>(*sum, last, activations.add(32 * t + 4 * step + 16));
-                }
-            }
+        for (t, sum) in sums.iter_mut().enumerate() {
+            *sum = V::dot::<BITS>(*sum, codes, plane.add(32 * t));
         }
     }
 }

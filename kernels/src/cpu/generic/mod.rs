@@ -14,3 +14,4 @@ pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod stretch;
 pub(crate) mod tile;
+pub(crate) mod unpacked;

@@ -103,7 +103,7 @@ unsafe fn narrow(values: float32x4_t) -> uint16x4_t {
 // enable; every function is inlined into them.
 unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     const LANES: usize = 8;
-    const TILE: usize = 4;
+    const PANELS: usize = 1;
     const FLOAT_PANELS: usize = 1;
     const FLOAT_TOKENS: usize = 6;
     type Codes = [uint8x16_t; 2];
@@ -129,6 +129,15 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     unsafe fn high(codes: Self::Codes) -> Self::Codes {
         // SAFETY: the caller has the features.
         unsafe { [vshrq_n_u8::<4>(codes[0]), vshrq_n_u8::<4>(codes[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(to: *mut u8, codes: Self::Codes) {
+        // SAFETY: the caller lends room for 32 bytes.
+        unsafe {
+            vst1q_u8(to, codes[0]);
+            vst1q_u8(to.add(16), codes[1]);
+        }
     }
 
     #[inline(always)]
@@ -168,25 +177,17 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32, low: *const i32) -> Self::Sums {
-        // SAFETY: the caller has the features and lends one value.
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        _: *const i32,
+    ) -> Self::Floats {
+        // SAFETY: the caller has the features.
         unsafe {
-            let start = Self::start::<BITS, ZERO>(low);
-            let raised = sums.map(|half| vshlq_n_s32::<{ HIGH_BITS as i32 }>(half));
-            [vaddq_s32(raised[0], start[0]), vaddq_s32(raised[1], start[1])]
+            let first = vaddq_s32(vshlq_n_s32::<{ HIGH_BITS as i32 }>(high[0]), low[0]);
+            let second = vaddq_s32(vshlq_n_s32::<{ HIGH_BITS as i32 }>(high[1]), low[1]);
+            [vcvtq_f32_s32(first), vcvtq_f32_s32(second)]
         }
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums {
-        // SAFETY: the caller has the features.
-        unsafe { [vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
-        // SAFETY: the caller has the features.
-        unsafe { sums.map(|half| vcvtq_f32_s32(half)) }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ const LANES: usize = 16;
 // SAFETY: nothing here needs an instruction that a machine could lack.
 unsafe impl Vector for Portable {
     const LANES: usize = LANES;
-    const TILE: usize = 4;
+    const PANELS: usize = 1;
     const FLOAT_PANELS: usize = 1;
     const FLOAT_TOKENS: usize = 4;
     type Codes = [[u8; 4]; LANES];
@@ -34,6 +34,12 @@ unsafe impl Vector for Portable {
     #[inline(always)]
     unsafe fn high(codes: Self::Codes) -> Self::Codes {
         codes.map(|row| row.map(|code| code >> 4))
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(to: *mut u8, codes: Self::Codes) {
+        // SAFETY: the caller lends room for 64 bytes.
+        unsafe { to.cast::<Self::Codes>().write_unaligned(codes) }
     }
 
     #[inline(always)]
@@ -61,21 +67,13 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn raise<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32, low: *const i32) -> Self::Sums {
-        // SAFETY: as the caller says.
-        let start = unsafe { Self::start::<BITS, ZERO>(low) };
-        std::array::from_fn(|lane| (sums[lane] << HIGH_BITS) + start[lane])
-    }
-
-    #[inline(always)]
-    unsafe fn join(a: Self::Sums, b: Self::Sums) -> Self::Sums {
-        std::array::from_fn(|lane| a[lane] + b[lane])
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const BITS: u32, const ZERO: u32>(sums: Self::Sums, _: *const i32) -> Self::Floats {
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        high: Self::Sums,
+        low: Self::Sums,
+        _: *const i32,
+    ) -> Self::Floats {
         #[expect(clippy::cast_precision_loss, reason = "rounded once, as promised")]
-        sums.map(|sum| sum as f32)
+        std::array::from_fn(|lane| ((high[lane] << HIGH_BITS) + low[lane]) as f32)
     }
 
     #[inline(always)]
