@@ -10,6 +10,7 @@ use nanomind_hal::{JobCost, Lane};
 use super::error::StepError;
 use super::lookup::Lookup;
 use super::model::{LanguageModel, Logits, Reading};
+use super::relocation::{Relocation, RelocationError};
 use super::segments::{PromptPart, Segment};
 use super::sequence::{HistoryEntry, Sequence};
 use super::stop::{StopMatcher, StopStep};
@@ -370,6 +371,21 @@ impl Generation {
     /// The positions read so far.
     pub fn sequence(&self) -> &Sequence {
         &self.sequence
+    }
+
+    /// Goes on with the model that `relocation` leads to: the next step is taken there, as it would have been here.
+    ///
+    /// # Errors
+    /// The sequence cannot move; the request comes back as it was.
+    pub fn relocate(mut self, relocation: Relocation) -> Result<Generation, Box<(RelocationError, Generation)>> {
+        let model = relocation.model().clone();
+        match relocation.finish(&self.sequence) {
+            Ok(sequence) => {
+                (self.model, self.sequence) = (model, sequence);
+                Ok(self)
+            }
+            Err(error) => Err(Box::new((error, self))),
+        }
     }
 
     /// What the next prefill chunk of up to `max_tokens` positions will cost.

@@ -5,6 +5,7 @@
 //! - [`Sequence`]: key-value cache, history and workspace of one sequence
 //! - [`Segment`]: what a prefill reads: tokens, or embedding rows in place in a slot
 //! - [`KvInterchange`]: the canonical form of key-value state
+//! - [`Relocation`]: a sequence on its way to another accelerator's memory
 //! - [`Generation`]: one request, a pure state machine whose steps are jobs
 //! - [`crate::shape::LanguageShape`]: what a step costs
 //! - [`mod@bench`]: speed of prefill and decode, perplexity on a text
@@ -45,6 +46,7 @@ mod interchange;
 mod lookup;
 mod model;
 mod placed;
+mod relocation;
 mod segments;
 mod sequence;
 mod stop;
@@ -55,6 +57,7 @@ pub use error::StepError;
 pub use generation::{Counters, FinishReason, Generation, GenerationOptions, Opening, Progress, Step};
 pub use interchange::{KvError, KvInterchange};
 pub use model::{LanguageModel, Logits, Reading};
+pub use relocation::{Relocation, RelocationError};
 pub use segments::{PromptPart, RowRun, Segment};
 pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, SequenceOptions, memory_bytes};
 pub use stop::{StopMatcher, StopStep};

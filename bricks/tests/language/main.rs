@@ -13,6 +13,7 @@ mod pictures;
 #[path = "../real_model/mod.rs"]
 mod real_model;
 mod reference;
+mod relocation;
 mod shape;
 mod slots;
 mod smollm2;
