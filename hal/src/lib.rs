@@ -10,6 +10,9 @@ mod clock;
 #[allow(unsafe_code)]
 mod cpu;
 mod folder_watch;
+#[cfg(feature = "gpu")]
+#[allow(unsafe_code)]
+pub mod gpu;
 #[allow(unsafe_code)]
 mod memory;
 mod power;

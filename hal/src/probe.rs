@@ -74,7 +74,8 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// Looks at the machine whose file system is at `root` (`/`, but for tests). Reads only; starts and opens no device.
+/// Looks at the machine whose file system is at `root` (`/`, but for tests). Reads only; opens no
+/// device, but asks drivers what adapters they have where `root` is this machine's own.
 /// There is at least one finding of each kind.
 pub fn probe(root: &Path, topology: &CpuTopology) -> Vec<Finding> {
     let mut findings = processor::probe(root, topology);

@@ -27,6 +27,8 @@ pub(super) struct Desk {
     submitted: Condvar,
     /// Whether there is something to do: for a thread that looks now and then before it sleeps. Written under the lock.
     called: AtomicBool,
+    /// Whether the accelerator is gone. Whoever watches its device sets it too.
+    lost: Arc<AtomicBool>,
 }
 
 struct State {
@@ -36,12 +38,16 @@ struct State {
     /// What the running job was predicted to take.
     running_for: Duration,
     waker: Option<Waker>,
-    lost: bool,
     stopped: bool,
 }
 
 impl Desk {
     pub(super) fn new(id: AcceleratorId, clock: Clock, costs: CostModel) -> Desk {
+        Desk::that_may_be_lost(id, clock, costs, Arc::default())
+    }
+
+    /// A desk of something that is gone when `lost` says so.
+    pub(super) fn that_may_be_lost(id: AcceleratorId, clock: Clock, costs: CostModel, lost: Arc<AtomicBool>) -> Desk {
         let stats = AcceleratorStats {
             id,
             queue_depth: 0,
@@ -50,16 +56,9 @@ impl Desk {
             total: JobTotals::default(),
             nodes: Default::default(),
         };
-        let state = State {
-            queue: Queue::default(),
-            costs,
-            stats,
-            running_for: Duration::ZERO,
-            waker: None,
-            lost: false,
-            stopped: false,
-        };
-        Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new(), called: AtomicBool::new(false) }
+        let state =
+            State { queue: Queue::default(), costs, stats, running_for: Duration::ZERO, waker: None, stopped: false };
+        Desk { id, clock, state: Mutex::new(state), submitted: Condvar::new(), called: AtomicBool::new(false), lost }
     }
 
     /// Puts a job in the queue. Once stopped, it is dropped, which is what tells its handle.
@@ -102,11 +101,11 @@ impl Desk {
     }
 
     pub(super) fn set_lost(&self, lost: bool) {
-        self.state.lock().lost = lost;
+        self.lost.store(lost, Ordering::Release);
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.state.lock().lost
+        self.lost.load(Ordering::Acquire)
     }
 
     pub(super) fn stop(&self) {

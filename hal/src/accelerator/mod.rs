@@ -68,6 +68,24 @@ impl Accelerator {
         Ok(Accelerator { owner: Arc::new(Owner { desk, threads, thread }) })
     }
 
+    /// An accelerator of a graphics processor. Jobs are what they are elsewhere; one that works on the device holds a
+    /// handle of it, and uses its lane, of one thread, for what the processor does around it. It holds no cores: jobs of
+    /// cores run beside its own.
+    ///
+    /// Once the device is lost, jobs fail with [`JobError::Lost`]. The one that was running is handed over as it ended:
+    /// what it says of the loss is its own, and so is the state that it gives back.
+    ///
+    /// # Errors
+    /// The operating system refuses to start a thread.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(id: AcceleratorId, gpu: &crate::gpu::Gpu, clock: Clock) -> Result<Accelerator, AcceleratorError> {
+        let desk = Arc::new(Desk::that_may_be_lost(id, clock, CostModel::of_cores(1), gpu.lost_flag()));
+        let (lane, lease, cpus) = (Lane::single(), CoreLease::new(), Arc::new(crate::cpu::CpuSet::default()));
+        let worker = Worker { desk: Arc::clone(&desk), lane, lease, cpus };
+        let started = worker.start().map_err(|source| AcceleratorError::Thread { accelerator: id, source })?;
+        Ok(Accelerator { owner: Arc::new(Owner { desk, threads: 1, thread: Some(started) }) })
+    }
+
     /// A simulated accelerator: jobs run in the one thread of a virtual clock's runtime, and then the time passes that
     /// they would take by the device's profile, launch and roofline. It queues, leases and keeps its books as a real one does,
     /// and is stopped alike. All simulated accelerators of a device must be given clones of one lease.
@@ -145,7 +163,7 @@ impl Accelerator {
     }
 
     /// A simulated accelerator is lost, or is there again: while it is lost, its jobs fail with [`JobError::Lost`], the
-    /// running one when its time has passed. One of real cores is never lost.
+    /// running one when its time has passed. One of real cores is never lost, and one of a real device with its device only.
     pub fn set_lost(&self, lost: bool) {
         if self.owner.thread.is_none() {
             self.owner.desk.set_lost(lost);

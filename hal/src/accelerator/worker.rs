@@ -1,4 +1,4 @@
-//! The worker of real cores: a thread that runs an accelerator's jobs one at a time, and survives them.
+//! The worker of real cores or of a real device: a thread that runs an accelerator's jobs one at a time, and survives them.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::desk::Desk;
-use super::job::JobTiming;
+use super::job::{JobError, JobTiming};
 use super::lease::CoreLease;
 use super::queue::Waiting;
 use crate::cpu::{CpuSet, Lane, keep_this_thread_on};
@@ -31,7 +31,10 @@ impl Worker {
     /// Starts the thread. It ends when the desk is stopped.
     pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
         thread::Builder::new().name(self.desk.id.to_string()).spawn(move || {
-            keep_this_thread_on(self.cpus.iter());
+            // The thread of a device has no cores of its own: it goes where there is room.
+            if !self.cpus.is_empty() {
+                keep_this_thread_on(self.cpus.iter());
+            }
             let mut patience = Duration::ZERO;
             while self.desk.wait(patience) {
                 patience = (self.run_next() / PATIENCE_SHARE).min(PATIENCE);
@@ -47,6 +50,12 @@ impl Worker {
             return Duration::ZERO;
         };
         let label = &order.label;
+        if self.desk.is_lost() {
+            drop(guard);
+            self.desk.withdraw();
+            job.refuse(JobError::Lost { accelerator: self.desk.id, label: label.clone() });
+            return Duration::ZERO;
+        }
         let span = tracing::debug_span!(
             "job", accelerator = %self.desk.id, node = %label.node, phase = %label.phase, tokens = label.tokens,
         );

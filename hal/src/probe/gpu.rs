@@ -25,6 +25,7 @@ pub(super) fn probe(root: &Path) -> Vec<Finding> {
         })
         .collect();
     findings.extend(nvidia(root, &drivers));
+    findings.extend(adapters(root));
     if findings.is_empty() {
         findings.push(Finding::none(
             FindingKind::Gpu,
@@ -33,6 +34,28 @@ pub(super) fn probe(root: &Path) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What drivers say that they can do. They speak for the machine that this runs on, not for one made of files.
+#[cfg(feature = "gpu")]
+fn adapters(root: &Path) -> Vec<Finding> {
+    let adapters = if root == Path::new("/") { crate::gpu::adapters() } else { Vec::new() };
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let finding = |adapter: crate::gpu::GpuAdapter| {
+        let crate::gpu::GpuAdapter { index, name, backend, driver, kind, limits, features } = adapter;
+        let found = format!(
+            "adapter {index}: {name}, {kind}, {backend}, {driver}; buffers of {:.1} GiB, {:.1} GiB bound; {features}",
+            gib(limits.buffer_bytes),
+            gib(limits.binding_bytes),
+        );
+        Finding::works(FindingKind::Gpu, found)
+    };
+    adapters.into_iter().map(finding).collect()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapters(_: &Path) -> Vec<Finding> {
+    Vec::new()
 }
 
 /// NVIDIA's own driver shows its cards in a place of its own, and headless ones only there.

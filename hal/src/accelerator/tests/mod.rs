@@ -196,3 +196,24 @@ fn accelerators_that_share_cores_never_run_at_once() {
         assert_eq!(others, 0, "job {number} shared its cores");
     }
 }
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_lost_device_fails_jobs_but_hands_over_the_one_that_saw_it_go() {
+    let gpu = crate::gpu::Gpu::open(&crate::gpu::GpuChoice::Best, None)
+        .expect("an adapter: install mesa-vulkan-drivers and libvulkan1");
+    let id = AcceleratorId::whole(AcceleratorKind::Gpu);
+    let accelerator = Accelerator::gpu(id, &gpu, Clock::system()).expect("an accelerator");
+    let submit =
+        |work: fn() -> u32| accelerator.submit(order("mind", JobClass::Decode), move |lane| (lane.threads(), work()));
+    assert_eq!(submit(|| 7).wait().expect("a result").value, (1, 7));
+    let device = gpu.clone();
+    let last = accelerator.submit(order("mind", JobClass::Decode), move |_| {
+        device.lose();
+        "what it owned"
+    });
+    assert_eq!(last.wait().expect("a result").value, "what it owned");
+    assert!(accelerator.is_lost());
+    assert!(matches!(submit(|| 8).wait(), Err(JobError::Lost { accelerator, .. }) if accelerator == id));
+    assert_eq!(accelerator.stats().total.jobs, 2, "what did not run is in no book");
+}
