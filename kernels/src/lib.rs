@@ -19,6 +19,8 @@ mod cpu;
 mod dequantize;
 mod elementwise;
 mod format;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod half_rows;
 mod isa;
 mod kv_format;

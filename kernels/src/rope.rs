@@ -47,6 +47,12 @@ impl RopeTable {
     pub fn rotated(&self) -> usize {
         2 * self.frequencies.len()
     }
+
+    /// Which values make a pair.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn layout(&self) -> RopeLayout {
+        self.layout
+    }
 }
 
 /// The sines and cosines of a run of positions: made once for each forward pass, used by every layer.
@@ -93,6 +99,12 @@ impl RopeAngles {
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.cos.len().checked_div(self.pairs).unwrap_or(0)
+    }
+
+    /// The cosine and the sine of each pair of each position.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn cosines_and_sines(&self) -> impl Iterator<Item = [f32; 2]> {
+        self.cos.iter().zip(&self.sin).map(|(cos, sin)| [*cos, *sin])
     }
 }
 

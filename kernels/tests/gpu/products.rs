@@ -1,0 +1,203 @@
+//! Products of every format, by both kernels, with every epilogue.
+
+use nanomind_kernels::gpu::{Epilogue, Input, Matrix, Rows};
+use nanomind_kernels::{Format, Nonlinearity, dequantize};
+
+use crate::common::{Random, Weights, weights};
+use crate::{KERNELS, expect_close, read, rows};
+
+/// Few tokens take one kernel, many another; the last of a tile are not a whole tile.
+const TOKENS: [usize; 4] = [1, 3, 7, 40];
+
+/// Weights of a shape with their bytes.
+struct Case {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    bytes: Vec<u8>,
+    values: Vec<f32>,
+}
+
+fn case(random: &mut Random, format: Format, rows: usize, cols: usize) -> Case {
+    let bytes = weights(random, Weights::Random, format, rows, cols);
+    let mut values = vec![0.0; rows * cols];
+    dequantize(format, &bytes, &mut values).expect("whole blocks");
+    Case { format, rows, cols, bytes, values }
+}
+
+impl Case {
+    fn uploaded(&self) -> Matrix {
+        Matrix::upload(&KERNELS, self.format, self.rows, self.cols, &self.bytes).expect("uploaded")
+    }
+
+    /// `[tokens, rows]` of the oracle.
+    fn product(&self, input: &[f64]) -> Vec<f64> {
+        let dot = |row: &[f32], x: &[f64]| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
+        let tokens = input.chunks_exact(self.cols);
+        tokens.flat_map(|x| self.values.chunks_exact(self.cols).map(move |row| dot(row, x))).collect()
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+fn multiply(input: Input<'_>, matrix: &Matrix, epilogue: Epilogue<'_>, out: &Rows) {
+    let mut pass = KERNELS.pass();
+    pass.product(input, matrix, epilogue, out.all()).expect("a kernel");
+    pass.finish().expect("submitted").wait().expect("done");
+}
+
+/// Columns of a few blocks of the format, and of no whole number of what a tile takes at once.
+fn cols(format: Format) -> usize {
+    match format.block_len() {
+        1 => 75,
+        32 => 416,
+        _ => 768,
+    }
+}
+
+#[test]
+fn every_format_multiplies_as_its_dequantised_values_do() {
+    let mut random = Random(1);
+    for format in Format::ALL {
+        let case = case(&mut random, format, 37, cols(format));
+        let matrix = case.uploaded();
+        assert!(matrix.bytes() as f64 <= 1.06 * case.bytes.len() as f64 + 400.0, "{format}: {} bytes", matrix.bytes());
+        for tokens in TOKENS {
+            let x = random.floats(tokens * case.cols);
+            let out = Rows::new(&KERNELS, tokens, case.rows).expect("memory");
+            multiply(Input::Rows(rows(case.cols, &x).all()), &matrix, Epilogue::Store, &out);
+            expect_close(&format!("{format}, {tokens} tokens"), &read(&out), &case.product(&wide(&x)));
+        }
+    }
+}
+
+#[test]
+fn epilogues_add_biases_and_residuals_and_apply_functions() {
+    let mut random = Random(2);
+    let case = case(&mut random, Format::Q4_0, 40, 96);
+    let (matrix, bias) = (case.uploaded(), random.floats(case.rows));
+    let biases = Rows::of(&KERNELS, &bias).expect("memory");
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let silu = |x: f64| x * sigmoid(x);
+    let tanh = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_8 * (x + 0.044_715 * x * x * x)).tanh());
+    let quick = |x: f64| x * sigmoid(1.702 * x);
+    for tokens in TOKENS {
+        let (x, residual) = (random.floats(tokens * case.cols), random.floats(tokens * case.rows));
+        let input = rows(case.cols, &x);
+        let product = case.product(&wide(&x));
+        let expected = |of: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f64> {
+            let parts = product.iter().zip(residual.iter().zip(bias.iter().cycle()));
+            parts.map(|(value, (residual, bias))| of(*value, f64::from(*residual), f64::from(*bias))).collect()
+        };
+        let check = |what: &str, epilogue: Epilogue<'_>, of: &dyn Fn(f64, f64, f64) -> f64| {
+            let out = rows(case.rows, &residual);
+            multiply(Input::Rows(input.all()), &matrix, epilogue, &out);
+            expect_close(&format!("{what}, {tokens} tokens"), &read(&out), &expected(of));
+        };
+        check("bias", Epilogue::Bias(&biases), &|value, _, bias| value + bias);
+        check("residual", Epilogue::Accumulate, &|value, residual, _| value + residual);
+        check("both", Epilogue::AccumulateBias(&biases), &|value, residual, bias| value + residual + bias);
+        let activate = |function| Epilogue::Activate(Some(&biases), function);
+        check("silu", activate(Nonlinearity::Silu), &|value, _, bias| silu(value + bias));
+        check("gelu", activate(Nonlinearity::GeluTanh), &|value, _, bias| tanh(value + bias));
+        // The two differ by less than 5e-4 where the values are.
+        check("gelu by erf", activate(Nonlinearity::GeluErf), &|value, _, bias| {
+            let x = value + bias;
+            0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+        });
+        check("quick gelu", Epilogue::Activate(None, Nonlinearity::GeluQuick), &|value, _, _| quick(value));
+    }
+}
+
+/// The error function by its series, for |x| where it converges fast enough, and 1 beyond.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 5.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..120 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+#[test]
+fn norms_are_taken_on_the_way_into_a_product() {
+    let mut random = Random(3);
+    let case = case(&mut random, Format::Q8_0, 50, 96);
+    let (matrix, gain) = (case.uploaded(), random.floats(case.cols));
+    let gains = Rows::of(&KERNELS, &gain).expect("memory");
+    for tokens in TOKENS {
+        let x: Vec<f32> = random.floats(tokens * case.cols).iter().map(|value| 3.0 * value).collect();
+        let normed = x.chunks_exact(case.cols).flat_map(|row| {
+            let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+            let factor = 1.0 / (square / case.cols as f64 + 1e-5).sqrt();
+            row.iter().zip(&gain).map(move |(value, gain)| f64::from(*value) * factor * f64::from(*gain))
+        });
+        let expected = case.product(&normed.collect::<Vec<f64>>());
+        let out = Rows::new(&KERNELS, tokens, case.rows).expect("memory");
+        let input = rows(case.cols, &x);
+        multiply(Input::RmsNormed(input.all(), &gains, 1e-5), &matrix, Epilogue::Store, &out);
+        expect_close(&format!("{tokens} tokens"), &read(&out), &expected);
+    }
+}
+
+#[test]
+fn a_gate_and_what_it_lets_through_are_one_product() {
+    let mut random = Random(4);
+    let (gate, up) = (case(&mut random, Format::Q4K, 33, 256), case(&mut random, Format::Q4K, 33, 256));
+    let matrix = Matrix::interleaved(&KERNELS, Format::Q4K, 33, 256, &gate.bytes, &up.bytes).expect("uploaded");
+    for tokens in TOKENS {
+        let x = random.floats(tokens * 256);
+        let both = gate.product(&wide(&x)).into_iter().zip(up.product(&wide(&x)));
+        let expected: Vec<f64> = both.map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+        let out = Rows::new(&KERNELS, tokens, 33).expect("memory");
+        multiply(Input::Rows(rows(256, &x).all()), &matrix, Epilogue::Gate, &out);
+        expect_close(&format!("{tokens} tokens"), &read(&out), &expected);
+    }
+}
+
+#[test]
+fn stacked_matrices_give_their_values_side_by_side() {
+    let mut random = Random(5);
+    let parts = [24, 8, 8].map(|rows| case(&mut random, Format::Q5_0, rows, 64));
+    let bytes: Vec<(usize, &[u8])> = parts.iter().map(|part| (part.rows, &*part.bytes)).collect();
+    let matrix = Matrix::stacked(&KERNELS, Format::Q5_0, 64, &bytes).expect("uploaded");
+    let x = random.floats(2 * 64);
+    let out = Rows::new(&KERNELS, 2, 40).expect("memory");
+    multiply(Input::Rows(rows(64, &x).all()), &matrix, Epilogue::Store, &out);
+    let expected = x.chunks_exact(64).flat_map(|x| parts.iter().flat_map(|part| part.product(&wide(x))));
+    expect_close("stacked", &read(&out), &expected.collect::<Vec<f64>>());
+}
+
+#[test]
+fn some_rows_and_columns_are_written_and_their_neighbours_are_not() {
+    let mut random = Random(6);
+    let case = case(&mut random, Format::F16, 16, 32);
+    let matrix = case.uploaded();
+    for tokens in [2, 9] {
+        let (x, before) = (random.floats(12 * 64), random.floats(12 * 40));
+        let (input, out) = (rows(64, &x), rows(40, &before));
+        let mut pass = KERNELS.pass();
+        let from = Input::Rows(input.part(1..1 + tokens).columns(32..64));
+        pass.product(from, &matrix, Epilogue::Store, out.part(2..2 + tokens).columns(8..24)).expect("a kernel");
+        pass.finish().expect("submitted").wait().expect("done");
+        let mut expected = wide(&before);
+        for token in 0..tokens {
+            let values = case.product(&wide(&x[(1 + token) * 64 + 32..(2 + token) * 64]));
+            expected[(2 + token) * 40 + 8..][..16].copy_from_slice(&values);
+        }
+        expect_close(&format!("{tokens} tokens"), &read(&out), &expected);
+    }
+}
+
+#[test]
+fn a_shape_that_does_not_fit_its_bytes_is_an_error() {
+    let error = Matrix::upload(&KERNELS, Format::Q4_0, 2, 48, &[0; 54]).expect_err("uneven").to_string();
+    assert_eq!(error, "Q4_0: a row of 48 columns is not a whole number of blocks of 32");
+    let error = Matrix::upload(&KERNELS, Format::Q4_0, 2, 64, &[0; 71]).expect_err("short").to_string();
+    assert_eq!(error, "Q4_0 [2, 64]: expected 72 bytes, found 71");
+}
