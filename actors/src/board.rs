@@ -147,6 +147,10 @@ impl NodeEntry {
     /// A job of the node, which it began to prepare at `prepared`, started at its place. If it is the first one after a
     /// move, the time between is what the move took; time in which the node had nothing to do is not.
     pub(crate) fn started(&self, place: AcceleratorId, prepared: Timestamp, started: Timestamp) {
+        // While weights are on their way, the node works where they are.
+        if place != self.current() {
+            return;
+        }
         let mut moving = self.moving.lock();
         let Some(told) = moving.told.take() else { return };
         let took = started.since(told.max(prepared)).as_secs_f64() * 1e3;

@@ -1,16 +1,16 @@
 //! Jobs: how a node's work reaches the accelerator that it is assigned to, looked up anew for every job.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::LocalBoxFuture;
 use indexmap::IndexMap;
 use nanomind_hal::{Accelerator, AcceleratorId, Clock, JobClass, JobCost, JobLabel, JobOrder, JobTiming, Lane, Phase};
 
 use crate::board::NodeEntry;
 use crate::energy::{Charge, EnergyBooks};
 use crate::error::NodeError;
+use crate::homes::Homes;
 use crate::request::RequestId;
 use crate::shared::RunShared;
 use crate::tally::NodeTally;
@@ -53,9 +53,6 @@ pub struct JobOutcome<T> {
     pub accelerator: AcceleratorId,
 }
 
-/// Called between two jobs when the node has been moved, with the accelerators left and entered.
-pub type MoveHook = Box<dyn FnMut(AcceleratorId, AcceleratorId) -> LocalBoxFuture<'static, Result<(), NodeError>>>;
-
 /// Submits the jobs of one node.
 pub struct Jobs {
     node: Arc<str>,
@@ -64,8 +61,9 @@ pub struct Jobs {
     clock: Clock,
     energy: EnergyBooks,
     tally: Arc<NodeTally>,
-    on_move: RefCell<Option<MoveHook>>,
-    last: RefCell<Option<AcceleratorId>>,
+    homes: Homes,
+    /// Where what the node works with was brought to.
+    near: Cell<Option<AcceleratorId>>,
     /// How long jobs have run since that was asked last.
     worked: Cell<Duration>,
 }
@@ -73,32 +71,46 @@ pub struct Jobs {
 impl Jobs {
     pub(crate) fn new(node: Arc<str>, entry: Option<Arc<NodeEntry>>, run: &RunShared, tally: Arc<NodeTally>) -> Jobs {
         let (accelerators, clock, energy) = (run.accelerators.clone(), run.clock.clone(), run.energy.clone());
-        let (on_move, last, worked) = (RefCell::default(), RefCell::default(), Cell::default());
-        Jobs { node, entry, accelerators, clock, energy, tally, on_move, last, worked }
+        let (homes, near, worked) = (run.weights.homes().clone(), Cell::default(), Cell::default());
+        Jobs { node, entry, accelerators, clock, energy, tally, homes, near, worked }
     }
 
-    /// Sets what is to be done when the governor has moved the node, before its next job: bring weights in, hand state
-    /// over. Between core groups there is nothing to do, since they share memory and layout.
-    pub fn on_move(
-        &self,
-        mut hook: impl FnMut(AcceleratorId, AcceleratorId) -> LocalBoxFuture<'static, Result<(), NodeError>> + 'static,
-    ) {
-        *self.on_move.borrow_mut() = Some(Box::new(move |from, to| hook(from, to)));
-    }
-
-    /// Where the next job goes.
+    /// Where the governor wants the node to work.
     pub fn assigned(&self) -> Option<AcceleratorId> {
         self.entry.as_ref().map(|entry| entry.current())
     }
 
-    /// How long a job of this phase and cost would run where the node is assigned to now, by the jobs before it.
+    /// Where the next job goes: where the node is assigned to, unless what it works with is in another home.
+    pub fn place(&self) -> Option<AcceleratorId> {
+        self.away().map_or_else(|| self.assigned(), |_| self.near.get())
+    }
+
+    /// Where the node is assigned to, while what it works with is in another home: it is to be brought there.
+    pub(crate) fn away(&self) -> Option<AcceleratorId> {
+        let (near, assigned) = self.near.get().zip(self.assigned())?;
+        (self.homes.of(near) != self.homes.of(assigned)).then_some(assigned)
+    }
+
+    /// What the node works with is now in the home of `accelerator`: jobs go to accelerators of that home.
+    pub(crate) fn stay_near(&self, accelerator: AcceleratorId) {
+        self.near.set(Some(accelerator));
+    }
+
+    /// The node works on where it is, and is assigned there again.
+    pub(crate) fn stay(&self) {
+        if let (Some(entry), Some(near)) = (&self.entry, self.near.get()) {
+            entry.assign(near);
+        }
+    }
+
+    /// How long a job of this phase and cost would run where the next one goes, by the jobs before it.
     pub fn predict(&self, phase: Phase, cost: JobCost) -> Option<Duration> {
-        let accelerator = self.accelerators.get(&self.assigned()?)?;
+        let accelerator = self.accelerators.get(&self.place()?)?;
         Some(accelerator.predict(&self.node, phase, cost).time)
     }
 
-    /// Runs `work` on the accelerator that the node is assigned to now, and waits for it. The work owns its state and
-    /// hands it back in its value; if it panics, that state is lost and the error says so.
+    /// Runs `work` at [`Jobs::place`], and waits for it. The work owns its state and hands it back in its value; if it
+    /// panics, that state is lost and the error says so.
     pub async fn run<T: Send + 'static>(
         &self,
         spec: JobSpec,
@@ -106,6 +118,18 @@ impl Jobs {
     ) -> Result<JobOutcome<T>, NodeError> {
         let (tokens, requests) = (spec.tokens, spec.request.into_iter().collect());
         self.run_for(spec, requests, work, |_| tokens).await
+    }
+
+    /// As [`Jobs::run`] on `accelerator`, wherever the next job goes: what brings weights there.
+    pub(crate) async fn run_at<T: Send + 'static>(
+        &self,
+        accelerator: AcceleratorId,
+        spec: JobSpec,
+        work: impl FnOnce(&Lane) -> T + Send + 'static,
+    ) -> Result<JobOutcome<T>, NodeError> {
+        let (tokens, requests) = (spec.tokens, spec.request.into_iter().collect());
+        let place = self.when_there(|| Some(accelerator)).await?;
+        self.submit(place, spec, requests, work, |_| tokens).await
     }
 
     /// As [`Jobs::run`], for several requests alike, which share what the job takes. `tokens` counts those that the energy
@@ -117,9 +141,19 @@ impl Jobs {
         work: impl FnOnce(&Lane) -> T + Send + 'static,
         tokens: impl FnOnce(&T) -> u32,
     ) -> Result<JobOutcome<T>, NodeError> {
-        let (id, accelerator) = self.accelerator().await?;
+        let place = self.when_there(|| self.place()).await?;
+        self.submit(place, spec, requests, work, tokens).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        (id, accelerator): (AcceleratorId, &Accelerator),
+        spec: JobSpec,
+        requests: Vec<RequestId>,
+        work: impl FnOnce(&Lane) -> T + Send + 'static,
+        tokens: impl FnOnce(&T) -> u32,
+    ) -> Result<JobOutcome<T>, NodeError> {
         let prepared = self.clock.now();
-        self.prepare(id).await?;
         let label = JobLabel { node: self.node.clone(), phase: spec.phase, tokens: spec.tokens };
         let order = JobOrder { label: label.clone(), class: spec.class, cost: spec.cost };
         let done = accelerator.submit(order, work).await?;
@@ -141,16 +175,24 @@ impl Jobs {
         Ok(JobOutcome { value: done.value, timing: done.timing, predicted, accelerator: id })
     }
 
+    /// As [`crate::NodeContext::count`].
+    pub(crate) fn count(&self, counter: &str, by: u64) {
+        self.tally.count(counter, by);
+    }
+
     /// How long the node's jobs have run since this was asked last.
     pub(crate) fn take_worked(&self) -> Duration {
         self.worked.take()
     }
 
-    /// Where the next job goes. While that accelerator is lost, this waits: for the governor to assign the node elsewhere,
+    /// The accelerator that `place` says. While that one is lost, this waits: for the governor to assign the node elsewhere,
     /// where its placement allows that, or for the accelerator to be there again.
-    async fn accelerator(&self) -> Result<(AcceleratorId, &Accelerator), NodeError> {
+    async fn when_there(
+        &self,
+        place: impl Fn() -> Option<AcceleratorId>,
+    ) -> Result<(AcceleratorId, &Accelerator), NodeError> {
         loop {
-            let Some(id) = self.assigned() else {
+            let Some(id) = place() else {
                 return Err(NodeError::NoAccelerator { node: self.node.to_string() });
             };
             match self.accelerators.get(&id) {
@@ -161,16 +203,5 @@ impl Jobs {
                 Some(_) => self.clock.sleep(LOOK_FOR_LOST).await,
             }
         }
-    }
-
-    /// Calls the move hook if the node's last job ran elsewhere.
-    async fn prepare(&self, to: AcceleratorId) -> Result<(), NodeError> {
-        let from = self.last.replace(Some(to));
-        let Some(from) = from.filter(|from| *from != to) else { return Ok(()) };
-        // Taken out while it runs, so that nothing is borrowed across the wait.
-        let Some(mut hook) = self.on_move.take() else { return Ok(()) };
-        let prepared = hook(from, to).await;
-        self.on_move.borrow_mut().get_or_insert(hook);
-        prepared
     }
 }

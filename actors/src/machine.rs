@@ -12,6 +12,7 @@ use nanomind_hal::{
 };
 use nanomind_kernels::Isa;
 
+use crate::homes::Homes;
 use crate::jobs::Accelerators;
 
 /// What this machine offers to graphs.
@@ -21,6 +22,7 @@ pub struct Machine {
     pub(crate) accelerators: Arc<Accelerators>,
     pub(crate) groups: Vec<CoreGroup>,
     pub(crate) isa: Isa,
+    pub(crate) homes: Homes,
     memory: Option<u64>,
     /// What accelerators do that do not do everything: those of a device that is simulated.
     phases: IndexMap<AcceleratorId, Vec<Phase>>,
@@ -72,8 +74,8 @@ impl Machine {
         }
         let isa = isa.unwrap_or_else(Isa::detect);
         let memory = MachineMemory::read(Path::new("/")).map(|memory| memory.total);
-        let phases = IndexMap::new();
-        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, memory, phases, profile: None })
+        let (phases, homes) = (IndexMap::new(), Homes::default());
+        Ok(Machine { clock, accelerators: Arc::new(accelerators), groups, isa, homes, memory, phases, profile: None })
     }
 
     /// A device of which there is a profile, simulated in virtual time that begins at `wall`: what its jobs take and draw
@@ -98,6 +100,7 @@ impl Machine {
             accelerators: Arc::new(accelerators),
             groups: profile.core_groups(),
             isa: Isa::detect(),
+            homes: Homes::default(),
             memory: Some((profile.memory.value.get() as u64) << 20),
             phases: phases_of(&profile),
             profile: Some(profile),
@@ -125,6 +128,13 @@ impl Machine {
     /// What the device draws by its profile, if it has one.
     pub(crate) fn power_model(&self) -> Option<PowerModel> {
         self.profile.as_deref().map(PowerModel::new)
+    }
+
+    /// Has the accelerators `own` hold weights and state in memory of their own, as a processor's groups of cores do best
+    /// that have memory of their own (NUMA): a brick that moves there or away takes its state along.
+    pub fn with_own_memory(mut self, own: impl IntoIterator<Item = AcceleratorId>) -> Machine {
+        self.homes = Homes::with_own(own);
+        self
     }
 
     /// Bounds the memory that a graph may take, in bytes; without this it is all that the machine has.

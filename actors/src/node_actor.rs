@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
@@ -106,7 +107,7 @@ impl NodeActor {
     /// A context for one life. The actor keeps its own ends of the edges.
     fn context(&self, in_flight: InFlight) -> NodeContext {
         let parts = &self.parts;
-        let jobs = Jobs::new(self.name.clone(), parts.entry.clone(), &self.run, parts.tally.clone());
+        let jobs = Rc::new(Jobs::new(self.name.clone(), parts.entry.clone(), &self.run, parts.tally.clone()));
         NodeContext {
             name: self.name.clone(),
             life: self.lives,

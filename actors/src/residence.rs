@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use nanomind_hal::{Clock, Timestamp};
+use nanomind_hal::{AcceleratorId, Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,7 +18,9 @@ use crate::weights::{WeightSource, WeightStore, Weights};
 /// A node's weights `W`, and what it has built on them (`S`: a workspace, a cache of keys and values), which goes with
 /// them. Nothing is in memory before [`Residence::enter`] or [`Residence::prepare`].
 pub struct Residence<W: Weights, S: 'static = ()> {
-    source: WeightSource<W>,
+    source: Rc<WeightSource<W>>,
+    /// Whether stages take the weights along when the node moves.
+    follows: bool,
     home: Rc<Home<W, S>>,
     /// Releases what is idle for too long; started by the first stage.
     caretaker: RefCell<Option<JoinHandle<()>>>,
@@ -35,14 +37,27 @@ struct Home<W, S> {
 
 struct Held<W, S> {
     weights: Arc<W>,
+    /// Whose home they are in.
+    at: AcceleratorId,
     built: Option<S>,
 }
 
 impl<W: Weights, S: 'static> Residence<W, S> {
-    /// A residence for the weights of `source`, without anything in memory.
+    /// A residence for the weights of `source`, without anything in memory. When the node has moved to where its weights
+    /// are not, the next stage loads them there, and what was built on them is lost.
     pub fn new(source: WeightSource<W>) -> Residence<W, S> {
+        Residence::with(source, false)
+    }
+
+    /// As [`Residence::new`], for a node whose stages begin where the weights are, and bring them and what was built on them
+    /// to where the node was moved ([`Stage::load_at`], [`Stage::arrive`]).
+    pub(crate) fn following(source: WeightSource<W>) -> Residence<W, S> {
+        Residence::with(source, true)
+    }
+
+    fn with(source: WeightSource<W>, follows: bool) -> Residence<W, S> {
         let home = Home { held: RefCell::default(), stages: Cell::new(0), idle: watch::Sender::new(None) };
-        Residence { source, home: Rc::new(home), caretaker: RefCell::default() }
+        Residence { source: Rc::new(source), follows, home: Rc::new(home), caretaker: RefCell::default() }
     }
 
     /// Loads the weights before there is work for them, where the duty is to keep them always: the first answer is not to
@@ -70,16 +85,22 @@ impl<W: Weights, S: 'static> Residence<W, S> {
         let turn = context.take_turn(manner).await;
         self.home.begin();
         let (duty, clock) = (context.duty.clone(), context.clock().clone());
-        let underway = Underway { home: self.home.clone(), duty, clock, store: context.weights().clone(), turn };
-        let held = self.home.held.borrow().as_ref().map(|held| held.weights.clone());
-        let weights = match held {
-            Some(weights) => weights,
+        let (store, source) = (context.weights().clone(), self.source.clone());
+        let underway = Underway { home: self.home.clone(), source, duty, clock, store, turn };
+        let at = context.place_of_weights()?;
+        if !self.follows && self.home.stages.get() == 1 {
+            self.home.release_elsewhere(context.weights(), at);
+        }
+        let held = self.home.held.borrow().as_ref().map(|held| (held.weights.clone(), held.at));
+        let (weights, at) = match held {
+            Some(held) => held,
             None => {
-                let weights = context.weights().get(&self.source, context).await?;
-                *self.home.held.borrow_mut() = Some(Held { weights: weights.clone(), built: None });
-                weights
+                let weights = context.weights().get(&self.source, context.jobs(), at).await?;
+                *self.home.held.borrow_mut() = Some(Held { weights: weights.clone(), at, built: None });
+                (weights, at)
             }
         };
+        context.jobs().stay_near(at);
         self.take_care(context);
         Ok(Stage { weights, underway })
     }
@@ -139,6 +160,14 @@ impl<W: Weights, S: 'static> Home<W, S> {
         store.recount();
     }
 
+    /// Releases weights that are in another home than that of `at`.
+    fn release_elsewhere(&self, store: &WeightStore, at: AcceleratorId) {
+        let homes = store.homes();
+        if self.held.borrow().as_ref().is_some_and(|held| homes.of(held.at) != homes.of(at)) {
+            self.release(store);
+        }
+    }
+
     /// Releases the weights whenever they were idle for longer than the duty of the moment lets them.
     async fn release_when_idle(&self, duty: &DutyBoard, clock: &Clock, store: &WeightStore) {
         let mut idle = self.idle.subscribe();
@@ -177,6 +206,25 @@ impl<W: Weights, S: 'static> Stage<W, S> {
         &self.weights
     }
 
+    /// Loads the weights in the home of `at`, too, by jobs of the node there.
+    pub(crate) fn load_at(
+        &self,
+        context: &NodeContext,
+        at: AcceleratorId,
+    ) -> impl Future<Output = Result<Arc<W>, NodeError>> + use<W, S> {
+        let (store, source) = (self.underway.store.clone(), self.underway.source.clone());
+        let jobs = context.jobs.clone();
+        async move { store.get(&source, &jobs, at).await }
+    }
+
+    /// The node has moved to `at`, with `weights` that are there and what it has `built` on them; those before go.
+    pub(crate) fn arrive(&mut self, context: &NodeContext, weights: Arc<W>, at: AcceleratorId, built: S) {
+        self.weights = weights.clone();
+        *self.underway.home.held.borrow_mut() = Some(Held { weights, at, built: Some(built) });
+        self.underway.store.recount();
+        context.jobs().stay_near(at);
+    }
+
     /// Takes out what was built on the weights and put back before: to go into a job, and come back with it.
     pub fn take(&self) -> Option<S> {
         self.underway.home.held.borrow_mut().as_mut()?.built.take()
@@ -193,6 +241,7 @@ impl<W: Weights, S: 'static> Stage<W, S> {
 /// That a stage is under way.
 struct Underway<W: Weights, S: 'static> {
     home: Rc<Home<W, S>>,
+    source: Rc<WeightSource<W>>,
     duty: DutyBoard,
     clock: Clock,
     store: WeightStore,

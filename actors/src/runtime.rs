@@ -152,7 +152,7 @@ impl Runtime {
             requests,
             cancellations,
             accelerators: machine.accelerators.clone(),
-            weights: WeightStore::new(machine.isa, options.on_load.clone(), memory),
+            weights: WeightStore::new(machine.isa, machine.homes.clone(), options.on_load.clone(), memory),
             turns: Turns::default(),
             signals: Signals::default(),
             readiness: Readiness::of(plan.nodes()),

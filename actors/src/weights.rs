@@ -13,13 +13,13 @@ use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
 use nanomind_bricks::shape::{LanguageShape, VisionShape};
 use nanomind_bricks::vision::{Projector, VisionEncoder};
 use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
-use nanomind_hal::{JobClass, JobCost, Lane, Phase};
+use nanomind_hal::{AcceleratorId, JobClass, JobCost, Lane, Phase};
 use nanomind_kernels::Isa;
 
 use crate::error::NodeError;
+use crate::homes::{Home, Homes};
 use crate::jobs::{JobSpec, Jobs};
 use crate::memory::MemoryBooks;
-use crate::node::NodeContext;
 
 /// A language model with what belongs to it: everything immutable that its file holds.
 pub struct LoadedModel {
@@ -143,24 +143,30 @@ impl WeightSource<WeightBytes> {
 }
 
 impl<W: Weights> WeightSource<W> {
-    /// Makes the weights, in jobs of the asking node.
-    async fn load(&self, isa: Isa, listener: Option<LoadListener>, jobs: &Jobs) -> Result<W, NodeError> {
+    /// Makes the weights, in jobs of the asking node on accelerator `at`.
+    async fn load(
+        &self,
+        isa: Isa,
+        listener: Option<LoadListener>,
+        jobs: &Jobs,
+        at: AcceleratorId,
+    ) -> Result<W, NodeError> {
         let spec = |phase, cost| JobSpec { phase, tokens: 0, class: JobClass::Vision, cost, request: None };
         match self.maker {
             Maker::File { cost, load } => {
                 let order = Order { file: self.key.model.clone(), isa, listener };
                 // The header is read first, in a job of its own: it says what the load is going to cost.
-                let opened = jobs.run(spec(Phase::Prepare, JobCost::default()), move |_| {
+                let opened = jobs.run_at(at, spec(Phase::Prepare, JobCost::default()), move |_| {
                     let gguf = Arc::new(Gguf::open(&order.file)?);
                     let cost = cost(&gguf)?;
                     Ok::<_, LoadError>((order, gguf, cost))
                 });
                 let (order, gguf, cost) = opened.await?.value.map_err(NodeError::own)?;
-                let loaded = jobs.run(spec(Phase::Load, cost), move |lane| load(&order, gguf, lane)).await?;
+                let loaded = jobs.run_at(at, spec(Phase::Load, cost), move |lane| load(&order, gguf, lane)).await?;
                 loaded.value.map_err(NodeError::own)
             }
             Maker::Nothing { cost, weights, bytes } => {
-                Ok(jobs.run(spec(Phase::Load, cost), move |_| weights(bytes)).await?.value)
+                Ok(jobs.run_at(at, spec(Phase::Load, cost), move |_| weights(bytes)).await?.value)
             }
         }
     }
@@ -195,42 +201,54 @@ impl Slot {
     }
 }
 
+/// Weights by what they are and where.
+type Slots = BTreeMap<(Key, Home), Rc<Slot>>;
+
 /// The store of one run. Clones are the same store.
 #[derive(Clone)]
 pub struct WeightStore {
     isa: Isa,
+    homes: Homes,
     listener: Option<LoadListener>,
-    slots: Rc<RefCell<BTreeMap<Key, Rc<Slot>>>>,
+    slots: Rc<RefCell<Slots>>,
     books: MemoryBooks,
 }
 
 impl WeightStore {
-    /// An empty store for weights packed for `isa`, which writes into `books` what is in memory.
-    pub(crate) fn new(isa: Isa, listener: Option<LoadListener>, books: MemoryBooks) -> WeightStore {
-        WeightStore { isa, listener, slots: Rc::default(), books }
+    /// An empty store for weights packed for `isa`, each in the homes that ask for them, which writes into `books` what is
+    /// in memory.
+    pub(crate) fn new(isa: Isa, homes: Homes, listener: Option<LoadListener>, books: MemoryBooks) -> WeightStore {
+        WeightStore { isa, homes, listener, slots: Rc::default(), books }
     }
 
-    /// The weights of `source`: those in memory, or else loaded by a job of the asking node. Whoever asks meanwhile waits
-    /// for that job; if it fails, the next one tries again.
+    /// Which accelerators share what is loaded.
+    pub(crate) fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// The weights of `source` in the home of accelerator `at`: those in memory, or else loaded there by a job of the asking
+    /// node. Whoever asks meanwhile waits for that job; if it fails, the next one tries again.
     pub(crate) async fn get<W: Weights>(
         &self,
         source: &WeightSource<W>,
-        context: &NodeContext,
+        jobs: &Jobs,
+        at: AcceleratorId,
     ) -> Result<Arc<W>, NodeError> {
-        let slot = self.slots.borrow_mut().entry(source.key.clone()).or_default().clone();
+        let key = (source.key.clone(), self.homes.of(at));
+        let slot = self.slots.borrow_mut().entry(key).or_default().clone();
         let _loading = slot.loading.lock().await;
         if let Some(weights) = slot.weights().and_then(downcast) {
             return Ok(weights);
         }
-        let weights = Arc::new(source.load(self.isa, self.listener.clone(), context.jobs()).await?);
-        context.count("loads", 1);
+        let weights = Arc::new(source.load(self.isa, self.listener.clone(), jobs, at).await?);
+        jobs.count("loads", 1);
         let known: Weak<W> = Arc::downgrade(&weights);
         *slot.weights.borrow_mut() = Some(known);
         self.recount();
         Ok(weights)
     }
 
-    /// Bytes of all weights that are in memory now; what several nodes hold is counted once.
+    /// Bytes of all weights that are in memory now; what several nodes hold in one home is counted once.
     pub fn bytes(&self) -> u64 {
         let slots = self.slots.borrow();
         slots.values().filter_map(|slot| slot.weights()).map(|weights| weights.bytes()).sum()

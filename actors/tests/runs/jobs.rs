@@ -62,12 +62,6 @@ fn a_node_without_accelerators_that_submits_a_job_is_told_what_its_specification
 /// Counts to eight in jobs, with a migration point after each.
 async fn count(mut context: NodeContext) -> Result<(), NodeError> {
     let mut state = 0;
-    context.jobs().on_move(|from, to| {
-        Box::pin(async move {
-            assert_ne!(from, to, "asked only when the node has moved");
-            Ok(())
-        })
-    });
     while let Some(firing) = context.next().await {
         let mut places = Vec::new();
         for tokens in 1..=8 {

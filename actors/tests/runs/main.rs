@@ -5,6 +5,7 @@ mod cascade;
 mod endings;
 mod flow;
 mod governing;
+mod homes;
 mod jobs;
 mod language;
 mod onlooker;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::error::ConversationError;
 use crate::chat::ChatTemplate;
-use crate::language::{Generation, GenerationOptions, LanguageModel, PromptPart, Segment, Sequence, SequenceOptions};
+use crate::language::{
+    Generation, GenerationOptions, LanguageModel, PromptPart, Relocation, Segment, Sequence, SequenceOptions,
+};
 use crate::tokenizer::Tokenizer;
 
 /// A model that reads conversations. Without its cache it reads a whole conversation again, to the same answer.
@@ -42,6 +44,16 @@ impl Reader {
             self.sequence = Some(sequence);
             error.into()
         })
+    }
+
+    /// Reads with `model` from now on, another home of the same weights, and takes its cache along. A cache that cannot move
+    /// is forgotten, and what it held is read again.
+    pub fn relocate(&mut self, model: &Arc<LanguageModel>) {
+        self.model = model.clone();
+        self.sequence = self.sequence.take().and_then(|sequence| {
+            let relocation = Relocation::new(model, &sequence).ok()?;
+            relocation.finish(&sequence).ok()
+        });
     }
 
     /// Takes the cache back from a generation, at whatever point it is.

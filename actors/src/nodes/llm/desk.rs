@@ -4,12 +4,15 @@
 //! whose prompt was read, and then reads one chunk of the prompt that came first of the others: who speaks is held up by no
 //! more than a chunk, and prompts are read in their order. A step that panics takes all of its answers with it.
 
-use nanomind_bricks::language::{FinishReason, Generation};
-use nanomind_hal::{JobClass, JobCost, Phase};
+use std::error::Error;
+
+use nanomind_bricks::language::{FinishReason, Generation, Relocation};
+use nanomind_hal::{AcceleratorId, JobClass, JobCost, Phase};
 
 use super::answer::Answer;
 use super::asks::Ask;
 use super::fields::LlmSettings;
+use super::migration::{self, Migration, Passenger};
 use super::mind::{Mind, MindStage, put_back, reader};
 use crate::error::NodeError;
 use crate::jobs::{JOB_TIME, JobSpec};
@@ -27,6 +30,8 @@ pub(super) struct Desk {
     active: Vec<Active>,
     /// Under way while anybody has a seat.
     stage: Option<MindStage>,
+    /// Under way while the node is assigned to where its weights are not.
+    migration: Option<Migration>,
 }
 
 /// An answer on its way.
@@ -35,6 +40,8 @@ struct Active {
     answer: Answer,
     /// `None` while a job has it.
     generation: Option<Generation>,
+    /// What was copied of it to where the node goes.
+    relocation: Option<Relocation>,
     end: Option<End>,
     latched: Option<RequestId>,
     kept: Option<HandedOut>,
@@ -61,7 +68,7 @@ impl Desk {
     /// A desk of `seats` seats, all free.
     pub(super) fn new(settings: &LlmSettings, seats: usize) -> Desk {
         let minds = (0..seats.max(1)).map(|_| Some(Mind::new(settings.clone()))).collect();
-        Desk { minds, active: Vec::new(), stage: None }
+        Desk { minds, active: Vec::new(), stage: None, migration: None }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -108,7 +115,8 @@ impl Desk {
         };
         match joined {
             Some((seat, generation)) => {
-                self.active.push(Active { seat, answer, generation: Some(generation), end: None, latched, kept });
+                let generation = Some(generation);
+                self.active.push(Active { seat, answer, generation, relocation: None, end: None, latched, kept });
             }
             None => {
                 dealt_with(context, kept, latched);
@@ -151,12 +159,66 @@ impl Desk {
     /// A round: a step of all that speak, a chunk of the first prompt that is not read yet.
     pub(super) async fn step(&mut self, context: &mut NodeContext) -> Result<(), NodeError> {
         self.leave_cancelled(context);
+        self.follow(context).await?;
         self.decode(context).await?;
         self.leave(context);
         self.leave_cancelled(context);
         self.prefill(context).await?;
         self.leave_cancelled(context);
         Ok(())
+    }
+
+    /// Goes on towards where the node is assigned to, while its weights are in another home.
+    async fn follow(&mut self, context: &NodeContext) -> Result<(), NodeError> {
+        let (Some(stage), away) = (&mut self.stage, context.jobs().away()) else { return Ok(()) };
+        if self.migration.as_ref().map(Migration::to) != away {
+            self.active.iter_mut().for_each(|active| active.relocation = None);
+            self.migration = away.map(|to| Migration::begin(stage, context, to));
+        }
+        let Some(migration) = &mut self.migration else { return Ok(()) };
+        let to = migration.to();
+        let weights = match migration.weights(context).await {
+            Ok(Some(weights)) => weights,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                self.stay(context, to, &error);
+                return Ok(());
+            }
+        };
+        let mut moving: Vec<&mut Active> =
+            self.active.iter_mut().filter(|active| active.generation.is_some()).collect();
+        let passenger = |active: &mut &mut Active| {
+            let relocation = active.relocation.take();
+            active.generation.take().map(|generation| Passenger { generation, relocation })
+        };
+        let passengers = moving.iter_mut().filter_map(passenger).collect();
+        let (passengers, ready) = migration::copy(context, &weights.model, passengers).await?;
+        if matches!(ready, Ok(true)) {
+            let readers = stage.take().unwrap_or_default();
+            let (generations, readers) = migration::flip(context, to, &weights, passengers, readers).await?;
+            for (active, generation) in moving.into_iter().zip(generations) {
+                active.generation = Some(generation);
+            }
+            stage.arrive(context, weights, to, readers);
+            self.migration = None;
+            return Ok(());
+        }
+        for (active, passenger) in moving.into_iter().zip(passengers) {
+            (active.generation, active.relocation) = (Some(passenger.generation), passenger.relocation);
+        }
+        if let Err(error) = ready {
+            self.stay(context, to, &error);
+        }
+        Ok(())
+    }
+
+    /// The node cannot move to `to`: it stays where it is.
+    fn stay(&mut self, context: &NodeContext, to: AcceleratorId, error: &dyn Error) {
+        tracing::warn!(node = &**context.name(), %to, %error, "the node cannot move, and stays");
+        context.count("moves that failed", 1);
+        context.jobs().stay();
+        self.active.iter_mut().for_each(|active| active.relocation = None);
+        self.migration = None;
     }
 
     async fn decode(&mut self, context: &NodeContext) -> Result<(), NodeError> {
@@ -220,7 +282,7 @@ impl Desk {
     /// Those whose answer has ended give their seat back.
     fn leave(&mut self, context: &mut NodeContext) {
         while let Some(at) = self.active.iter().position(|active| active.end.is_some()) {
-            let Active { seat, answer, generation, end, latched, kept } = self.active.remove(at);
+            let Active { seat, answer, generation, end, latched, kept, .. } = self.active.remove(at);
             let finish = match end {
                 Some(End::Finished(reason)) => Some(reason),
                 Some(End::Cancelled) | None => None,
@@ -241,6 +303,7 @@ impl Desk {
     fn end_stage_if_idle(&mut self) {
         if self.active.is_empty() {
             self.stage = None;
+            self.migration = None;
         }
     }
 }

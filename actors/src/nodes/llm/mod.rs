@@ -4,6 +4,7 @@ mod answer;
 mod asks;
 mod desk;
 mod fields;
+mod migration;
 mod mind;
 
 use std::path::PathBuf;
@@ -163,7 +164,7 @@ impl Llm {
 impl Node for Llm {
     fn run(self: Box<Self>, mut context: NodeContext) -> LocalBoxFuture<'static, Result<(), NodeError>> {
         Box::pin(async move {
-            let residence: Residence<LoadedModel, Readers> = Residence::new(WeightSource::language(&self.file));
+            let residence: Residence<LoadedModel, Readers> = Residence::following(WeightSource::language(&self.file));
             residence.prepare(&context).await?;
             let mut asks = Asks::new(self.fields.pictures());
             let mut desk = Desk::new(&self.fields.resolve(context.clock()), self.fields.parallel());
