@@ -13,7 +13,7 @@ use std::time::Duration;
 use nanomind_hal::Clock;
 use nanomind_hal::gpu::{Gpu, GpuChoice};
 use nanomind_kernels::gpu::{
-    Epilogue, Input, Kernels, KvCache, Matrix, Pass, Results, RopeAngles, Rows, Sight, Tokens,
+    Epilogue, Input, Kernels, KvCache, Matrix, Pass, Product, Results, RopeAngles, Rows, Sight, Tokens,
 };
 use nanomind_kernels::{Format, RopeLayout, RopeTable};
 
@@ -48,14 +48,11 @@ const SHAPES: [Shape; 3] = [
 ];
 
 impl Shape {
-    fn qkv(&self) -> usize {
-        (self.heads + 2 * self.kv_heads) * self.head_dim
-    }
-
-    /// Rows and columns of the matrices of a layer.
-    fn matrices(&self) -> [[usize; 2]; 4] {
-        let attended = self.heads * self.head_dim;
-        [[self.qkv(), self.width], [self.width, attended], [2 * self.hidden, self.width], [self.width, self.hidden]]
+    /// Rows and columns of the matrices of a layer: queries, keys, values, output, gate, up and down.
+    fn matrices(&self) -> [[usize; 2]; 7] {
+        let (q, kv, width, hidden) =
+            (self.heads * self.head_dim, self.kv_heads * self.head_dim, self.width, self.hidden);
+        [[q, width], [kv, width], [kv, width], [width, q], [hidden, width], [hidden, width], [width, hidden]]
     }
 }
 
@@ -96,7 +93,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     dispatches(&kernels, &clock)?;
     for shape in SHAPES.iter().filter(|shape| models.split(',').any(|name| name == shape.name)) {
         for &format in formats.iter().filter(|format| shape.width.is_multiple_of(format.block_len())) {
-            for [rows, cols] in shape.matrices().into_iter().chain([[shape.vocab, shape.width]]) {
+            let [output, _, up, down] = [3, 4, 5, 6].map(|at| shape.matrices()[at]);
+            for [rows, cols] in [output, up, down, [shape.vocab, shape.width]] {
                 product(&kernels, &clock, format, rows, cols)?;
             }
             model(&kernels, &clock, shape, format, tokens)?;
@@ -188,7 +186,7 @@ fn product(kernels: &Kernels, clock: &Clock, format: Format, rows: usize, cols: 
 /// A model's weights, as many layers of them as caches do not hold; the others are those again.
 struct Model<'a> {
     shape: &'a Shape,
-    layers: Vec<[Matrix; 4]>,
+    layers: Vec<[Matrix; 7]>,
     head: Matrix,
     gain: Rows,
     angles: RopeAngles,
@@ -197,6 +195,7 @@ struct Model<'a> {
     qkv: Rows,
     attended: Rows,
     hidden: Rows,
+    spare: Rows,
     logits: Rows,
     tokens: Tokens,
 }
@@ -209,18 +208,21 @@ impl Model<'_> {
         let residual = self.residual.part(0..rows);
         pass.embed(&self.head, &self.tokens, 0, residual)?;
         for layer in 0..layers {
-            let [qkv, output, up, down] = &self.layers[layer % self.layers.len()];
+            let [query, key, value, output, gate, up, down] = &self.layers[layer % self.layers.len()];
             let cache = &self.caches[layer];
             let inputs = self.qkv.part(0..rows);
-            pass.product(Input::RmsNormed(residual, &self.gain, 1e-5), qkv, Epilogue::Store, inputs)?;
             let parts = [inputs.columns(0..q), inputs.columns(q..q + kv), inputs.columns(q + kv..q + 2 * kv)];
+            let product = |matrix, out| Product { matrix, epilogue: Epilogue::Store, out };
+            let products = [product(query, parts[0]), product(key, parts[1]), product(value, parts[2])];
+            let normed = Input::RmsNormed(residual, &self.gain, 1e-5);
+            pass.products(normed, &products)?;
             pass.rotate_and_store(parts, &self.angles, position, cache)?;
             let attended = self.attended.part(0..rows);
             let scale = 1.0 / (head_dim as f32).sqrt();
             pass.attention(parts[0], cache, Sight::Causal { first_position: position }, scale, attended)?;
             pass.product(Input::Rows(attended), output, Epilogue::Accumulate, residual)?;
             let hidden = self.hidden.part(0..rows);
-            pass.product(Input::RmsNormed(residual, &self.gain, 1e-5), up, Epilogue::Gate, hidden)?;
+            pass.gate(normed, [gate, up], [None, None], hidden, self.spare.part(0..rows))?;
             pass.product(Input::Rows(hidden), down, Epilogue::Accumulate, residual)?;
         }
         let last = self.residual.part(rows - 1..rows).columns(0..width);
@@ -237,9 +239,9 @@ fn model(kernels: &Kernels, clock: &Clock, shape: &Shape, format: Format, count:
     let layer_bytes: usize =
         shape.matrices().iter().map(|[rows, cols]| rows * format.row_bytes(*cols).unwrap_or(0)).sum();
     let distinct = COLD.div_ceil(layer_bytes).min(shape.layers);
-    let layer = || -> Result<[Matrix; 4], Box<dyn Error>> {
-        let [a, b, c, d] = shape.matrices();
-        Ok([upload(a)?, upload(b)?, upload(c)?, upload(d)?])
+    let layer = || -> Result<[Matrix; 7], Box<dyn Error>> {
+        let [a, b, c, d, e, f, g] = shape.matrices();
+        Ok([upload(a)?, upload(b)?, upload(c)?, upload(d)?, upload(e)?, upload(f)?, upload(g)?])
     };
     let capacity = PROMPT + count;
     let cache = || KvCache::new(kernels, capacity, shape.kv_heads, shape.head_dim);
@@ -252,9 +254,10 @@ fn model(kernels: &Kernels, clock: &Clock, shape: &Shape, format: Format, count:
         angles: RopeAngles::new(kernels, &table, capacity)?,
         caches: (0..shape.layers).map(|_| cache()).collect::<Result<_, _>>()?,
         residual: Rows::new(kernels, PROMPT, shape.width)?,
-        qkv: Rows::new(kernels, PROMPT, shape.qkv())?,
+        qkv: Rows::new(kernels, PROMPT, (shape.heads + 2 * shape.kv_heads) * shape.head_dim)?,
         attended: Rows::new(kernels, PROMPT, shape.heads * shape.head_dim)?,
         hidden: Rows::new(kernels, PROMPT, shape.hidden)?,
+        spare: Rows::new(kernels, PROMPT, shape.hidden)?,
         logits: Rows::new(kernels, 1, shape.vocab)?,
         tokens: Tokens::new(kernels, PROMPT)?,
     };

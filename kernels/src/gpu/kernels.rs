@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nanomind_hal::gpu::{Buffer, BufferUse, Gpu, GpuError, Pipeline, PipelineText};
 
+use super::arena::{Arena, Place};
 use super::pass::Pass;
 use super::shader::{PARAMETERS, Shader};
 
@@ -24,6 +25,8 @@ pub struct Kernels {
     parameters: Buffer,
     /// Bound where a kernel reads nothing.
     pub(super) nothing: Buffer,
+    /// Weights, norms and biases.
+    arena: Mutex<Arena>,
     /// What steps leave for the next step.
     scratch: Mutex<Option<Arc<Buffer>>>,
     /// Held from the writing of parameters to the submission that reads them; has their memory meanwhile.
@@ -46,6 +49,7 @@ impl Kernels {
             pipelines: Mutex::default(),
             parameters,
             nothing,
+            arena: Mutex::default(),
             scratch: Mutex::default(),
             submitting: Mutex::default(),
         })
@@ -96,6 +100,14 @@ impl Kernels {
         let pipeline = Arc::new(pipeline);
         pipelines.insert(shader, Arc::clone(&pipeline));
         Ok(pipeline)
+    }
+
+    /// A place for weights, or numbers beside them.
+    ///
+    /// # Errors
+    /// The device is lost or has no memory.
+    pub(super) fn place(&self, what: &str, bytes: u64) -> Result<Place, GpuError> {
+        lock(&self.arena).place(&self.gpu, what, bytes)
     }
 
     /// Memory for so many words that one step leaves to the next.

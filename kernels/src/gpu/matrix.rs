@@ -1,7 +1,8 @@
 //! Weights on a device, packed once at load.
 
-use nanomind_hal::gpu::{Buffer, BufferUse, GpuError};
+use nanomind_hal::gpu::GpuError;
 
+use super::arena::Place;
 use super::kernels::Kernels;
 use super::packing::Layout;
 use crate::{Format, ShapeError};
@@ -24,7 +25,7 @@ pub struct Matrix {
 pub(super) struct Shard {
     pub(super) first: usize,
     pub(super) rows: usize,
-    pub(super) buffer: Buffer,
+    pub(super) place: Place,
 }
 
 /// Why weights did not get to a device.
@@ -50,62 +51,24 @@ impl Matrix {
         cols: usize,
         bytes: &[u8],
     ) -> Result<Matrix, MatrixError> {
-        Matrix::stacked(kernels, format, cols, &[(rows, bytes)])
-    }
-
-    /// Several matrices of the same columns, rows of the first first, as one: queries, keys and values in one product.
-    ///
-    /// # Errors
-    /// As those of [`Matrix::upload`].
-    pub fn stacked(
-        kernels: &Kernels,
-        format: Format,
-        cols: usize,
-        parts: &[(usize, &[u8])],
-    ) -> Result<Matrix, MatrixError> {
-        let mut rows = Vec::new();
-        for (count, bytes) in parts {
-            rows.extend(split(format, *count, cols, bytes)?);
-        }
-        Matrix::of_rows(kernels, format, cols, &rows)
-    }
-
-    /// Two matrices of one shape, a row of the first and a row of the second by turns: a gate and what it lets through,
-    /// for [`Epilogue::Gate`](super::Epilogue::Gate).
-    ///
-    /// # Errors
-    /// As those of [`Matrix::upload`].
-    pub fn interleaved(
-        kernels: &Kernels,
-        format: Format,
-        rows: usize,
-        cols: usize,
-        gate: &[u8],
-        up: &[u8],
-    ) -> Result<Matrix, MatrixError> {
-        let pairs = split(format, rows, cols, gate)?.into_iter().zip(split(format, rows, cols, up)?);
-        let rows: Vec<&[u8]> = pairs.flat_map(|(gate, up)| [gate, up]).collect();
-        Matrix::of_rows(kernels, format, cols, &rows)
-    }
-
-    fn of_rows(kernels: &Kernels, format: Format, cols: usize, rows: &[&[u8]]) -> Result<Matrix, MatrixError> {
+        let rows = split(format, rows, cols, bytes)?;
         let (gpu, layout) = (kernels.gpu(), Layout::new(format, cols));
         let limits = &gpu.adapter().limits;
         let most = usize::try_from(limits.binding_bytes.min(limits.buffer_bytes)).unwrap_or(usize::MAX);
-        // In pairs, so that no gate is parted from what it lets through; and of a size that words can be counted in.
+        // In pairs, so that halves of words of scales are not parted; and of a size that words can be counted in.
         let pair = 4 * layout.words(2).max(1);
         let each = (most.min(1 << 31) / pair).max(1) * 2;
         let mut shards = Vec::new();
         for (index, rows) in rows.chunks(each).enumerate() {
             let bytes = 4 * layout.words(rows.len()) as u64;
-            let buffer = gpu.buffer("weights", bytes, BufferUse::Storage)?;
-            send(kernels, layout, rows, &buffer)?;
-            shards.push(Shard { first: index * each, rows: rows.len(), buffer });
+            let place = kernels.place("weights", bytes)?;
+            send(kernels, layout, rows, &place)?;
+            shards.push(Shard { first: index * each, rows: rows.len(), place });
         }
         Ok(Matrix { format, rows: rows.len(), cols, layout, shards })
     }
 
-    /// Rows, the width of the output; of interleaved ones, twice that.
+    /// Rows, the width of the output.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
@@ -126,11 +89,17 @@ impl Matrix {
     /// Bytes in the device's memory; also what one pass over the weights reads.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.buffer.bytes()).sum()
+        self.shards.iter().map(|shard| 4 * self.layout.words(shard.rows) as u64).sum()
     }
 
     pub(super) fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Where the codes, the bits and the scales of a shard are in its buffer, in words.
+    pub(super) fn parts(&self, shard: &Shard) -> [usize; 3] {
+        let at = shard.place.at;
+        [at, at + self.layout.bits_at(shard.rows), at + self.layout.scales_at(shard.rows)]
     }
 
     pub(super) fn shards(&self) -> &[Shard] {
@@ -149,7 +118,7 @@ fn split(format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Vec<&
 }
 
 /// Packs rows and sends them, a few megabytes at a time where their parts can be sent by themselves.
-fn send(kernels: &Kernels, layout: Layout, rows: &[&[u8]], buffer: &Buffer) -> Result<(), GpuError> {
+fn send(kernels: &Kernels, layout: Layout, rows: &[&[u8]], place: &Place) -> Result<(), GpuError> {
     let gpu = kernels.gpu();
     // An even number of rows, so that each part of each stage begins at a whole word.
     let each = (STAGE / (4 * layout.words(2)).max(1)).max(1) * 2;
@@ -165,7 +134,7 @@ fn send(kernels: &Kernels, layout: Layout, rows: &[&[u8]], buffer: &Buffer) -> R
         let parts = [(layout.bits_at(before), 0..bits), (bits_at, bits..scales), (scales_at, scales..words.len())];
         for (at, part) in parts {
             if !part.is_empty() {
-                gpu.write(buffer, 4 * at as u64, bytemuck::cast_slice(&words[part]))?;
+                gpu.write(&place.buffer, 4 * (place.at + at) as u64, bytemuck::cast_slice(&words[part]))?;
             }
         }
         gpu.flush()?;

@@ -8,11 +8,13 @@
 //! Sums are taken in `f32`, with inputs as they are: no input is quantised. A row's result may depend on the number of
 //! rows that it is computed with, as few rows and many take different kernels; it does not depend on their values.
 
+mod arena;
 mod kernels;
 mod kv_cache;
 mod matrix;
 mod packing;
 mod pass;
+mod product;
 mod results;
 mod rows;
 mod shader;
@@ -22,6 +24,7 @@ pub use kernels::Kernels;
 pub use kv_cache::{KvCache, KvRows, RopeAngles};
 pub use matrix::{Matrix, MatrixError};
 pub use pass::Pass;
+pub use product::{Epilogue, Input, Product};
 pub use results::{Done, Results};
 pub use rows::{Rows, Tokens, View};
-pub use steps::{Epilogue, Input, Sight};
+pub use steps::Sight;

@@ -73,7 +73,7 @@ impl Layout {
     }
 
     /// Packs rows of a file, as many as there are, into a shard's words, which are zero.
-    pub(super) fn pack<'a>(self, rows: &[&'a [u8]], words: &mut [u32]) {
+    pub(super) fn pack(self, rows: &[&[u8]], words: &mut [u32]) {
         let (codes, rest) = words.split_at_mut(self.bits_at(rows.len()));
         let (bits, scales) = rest.split_at_mut(self.scales_at(rows.len()) - codes.len());
         let scales: &mut [u16] = bytemuck::cast_slice_mut(scales);

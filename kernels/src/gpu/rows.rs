@@ -1,16 +1,18 @@
 //! Values and token numbers on a device.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use nanomind_hal::gpu::{Buffer, BufferUse, GpuError};
 
+use super::arena::Place;
 use super::kernels::Kernels;
 use super::packing::CHUNK;
 
 /// `f32` values `[rows, width]` on a device, allocated once. Also norm weights and biases, of one row.
 #[derive(Debug)]
 pub struct Rows {
-    buffer: Buffer,
+    place: Place,
     rows: usize,
     width: usize,
     /// Values from a row to the next: the width, and zeros up to what a shader reads at once.
@@ -25,17 +27,20 @@ impl Rows {
     pub fn new(kernels: &Kernels, rows: usize, width: usize) -> Result<Rows, GpuError> {
         let stride = width.next_multiple_of(CHUNK);
         let bytes = 4 * (rows as u64) * (stride as u64);
-        let buffer = kernels.gpu().buffer("rows", bytes, BufferUse::Storage)?;
-        Ok(Rows { buffer, rows, width, stride })
+        let buffer = Arc::new(kernels.gpu().buffer("rows", bytes, BufferUse::Storage)?);
+        Ok(Rows { place: Place { buffer, at: 0 }, rows, width, stride })
     }
 
-    /// One row of these values.
+    /// One row of these values: the weights of a norm, or biases. Lies beside other such rows and is not to be written.
     ///
     /// # Errors
     /// As those of [`Rows::new`].
     pub fn of(kernels: &Kernels, values: &[f32]) -> Result<Rows, GpuError> {
-        let rows = Rows::new(kernels, 1, values.len())?;
-        rows.write(kernels, 0, values)?;
+        let (width, stride) = (values.len(), values.len().next_multiple_of(CHUNK));
+        let rows = Rows { place: kernels.place("numbers", 4 * stride as u64)?, rows: 1, width, stride };
+        let mut padded = values.to_vec();
+        padded.resize(stride, 0.0);
+        kernels.gpu().write(&rows.place.buffer, rows.byte(0), bytemuck::cast_slice(&padded))?;
         Ok(rows)
     }
 
@@ -50,11 +55,10 @@ impl Rows {
         assert!(values.len().is_multiple_of(self.width.max(1)), "{} values in rows of {}", values.len(), self.width);
         assert!(first + values.len() / self.width.max(1) <= self.rows, "more rows than {}", self.rows);
         if self.stride == self.width {
-            return kernels.gpu().write(&self.buffer, 4 * (first * self.stride) as u64, bytemuck::cast_slice(values));
+            return kernels.gpu().write(&self.place.buffer, self.byte(first), bytemuck::cast_slice(values));
         }
         for (index, row) in values.chunks_exact(self.width).enumerate() {
-            let at = 4 * ((first + index) * self.stride) as u64;
-            kernels.gpu().write(&self.buffer, at, bytemuck::cast_slice(row))?;
+            kernels.gpu().write(&self.place.buffer, self.byte(first + index), bytemuck::cast_slice(row))?;
         }
         Ok(())
     }
@@ -70,8 +74,7 @@ impl Rows {
         let count = values.len() / self.width.max(1);
         assert!(values.len() == count * self.width && first + count <= self.rows, "rows {first} and {count} more");
         let mut all = vec![0_f32; count * self.stride];
-        let at = 4 * (first * self.stride) as u64;
-        kernels.gpu().download(&self.buffer, at, bytemuck::cast_slice_mut(&mut all))?;
+        kernels.gpu().download(&self.place.buffer, self.byte(first), bytemuck::cast_slice_mut(&mut all))?;
         for (row, values) in all.chunks_exact(self.stride).zip(values.chunks_exact_mut(self.width)) {
             values.copy_from_slice(&row[..self.width]);
         }
@@ -106,8 +109,18 @@ impl Rows {
         View { first: rows.start, rows: rows.len(), ..self.all() }
     }
 
+    /// Where a row begins in its buffer, in bytes.
+    fn byte(&self, row: usize) -> u64 {
+        4 * (self.place.at + row * self.stride) as u64
+    }
+
     pub(super) fn buffer(&self) -> &Buffer {
-        &self.buffer
+        &self.place.buffer
+    }
+
+    /// Place of the first value in its buffer.
+    pub(super) fn at(&self) -> usize {
+        self.place.at
     }
 }
 
@@ -145,12 +158,12 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn buffer(&self) -> &'a Buffer {
-        &self.of.buffer
+        &self.of.place.buffer
     }
 
     /// Place of the first value.
     pub(super) fn at(&self) -> usize {
-        self.first * self.of.stride + self.column
+        self.of.place.at + self.first * self.of.stride + self.column
     }
 
     pub(super) fn first(&self) -> usize {

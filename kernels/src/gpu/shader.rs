@@ -5,7 +5,7 @@ use nanomind_hal::gpu::Access;
 use crate::Format;
 
 /// Bytes of the parameters of one step. All kernels take as many, so that their places in the buffer are all alike.
-pub(super) const PARAMETERS: usize = 64;
+pub(super) const PARAMETERS: usize = 128;
 
 /// A kernel: which shader, and what it is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

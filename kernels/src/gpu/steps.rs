@@ -4,14 +4,10 @@ use nanomind_hal::gpu::GpuError;
 
 use super::kv_cache::{KvCache, RopeAngles};
 use super::matrix::Matrix;
-use super::packing::CHUNK;
 use super::pass::{Pass, word};
+use super::product::fours;
 use super::rows::{Rows, Tokens, View};
-use super::shader::{Shader, Variant};
-use crate::Nonlinearity;
-
-/// Tokens up to which each reads the weights for itself; more share what was read, in tiles.
-const FEW: usize = 4;
+use super::shader::Shader;
 
 /// Positions that one workgroup attends to where there are few queries.
 const STRETCH: usize = 256;
@@ -21,32 +17,6 @@ const STRETCHES: usize = 64;
 
 /// … as long as so few heads of tokens would leave a device idle.
 const FEW_QUERIES: usize = 512;
-
-/// What a product reads.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// Rows as they are.
-    Rows(View<'a>),
-    /// Rows divided by their root mean square, `√(mean(x²) + eps)`, and multiplied by the gain: [`crate::rms_norm`].
-    RmsNormed(View<'a>, &'a Rows, f32),
-}
-
-/// What becomes of the values of a product.
-#[derive(Clone, Copy, Debug)]
-pub enum Epilogue<'a> {
-    /// `out = W x`.
-    Store,
-    /// `out = W x + bias`, with one bias for each row of `W`.
-    Bias(&'a Rows),
-    /// `out += W x`: the residual stream.
-    Accumulate,
-    /// `out += W x + bias`.
-    AccumulateBias(&'a Rows),
-    /// `out = f(W x + bias)`, or `out = f(W x)`.
-    Activate(Option<&'a Rows>, Nonlinearity),
-    /// `out = silu(gate) · up` of a [`Matrix::interleaved`]; half as many values as `W` has rows.
-    Gate,
-}
 
 /// Which positions a token sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +33,16 @@ pub enum Sight {
     },
 }
 
+/// What is done value by value.
+enum Elements<'a> {
+    /// `out += left`.
+    Adds,
+    /// `out = silu(left) · right`.
+    Gates(View<'a>),
+    /// `out = silu(out) · left`.
+    GatesOut,
+}
+
 impl Pass<'_> {
     /// Looks rows of a table up: row `i` of `out` is that of the token at place `first + i`.
     ///
@@ -76,78 +56,21 @@ impl Pass<'_> {
         assert!(first + out.rows() <= tokens.count(), "{} tokens at {first} of {}", out.rows(), tokens.count());
         let (layout, output) = (table.layout(), fours(out));
         for shard in table.shards() {
+            let [codes, bits, scales] = table.parts(shard).map(word);
             let parameters = [
                 word(shard.first),
                 word(shard.rows),
                 word(layout.chunks()),
-                word(layout.bits_at(shard.rows)),
-                word(layout.scales_at(shard.rows)),
+                codes,
+                bits,
+                scales,
                 word(first),
-                word(tokens.count()),
                 output[0],
                 output[1],
             ];
-            let buffers = [&shard.buffer, tokens.buffer(), out.buffer()];
+            let buffers = [&*shard.place.buffer, tokens.buffer(), out.buffer()];
             let groups = [layout.chunks().div_ceil(64), out.rows(), 1];
             self.step(Shader::Embed(table.format()), &buffers, &parameters, groups)?;
-        }
-        Ok(())
-    }
-
-    /// A product: each row of `out` is of each row of the input, by the matrix and the epilogue.
-    ///
-    /// # Errors
-    /// A kernel does not compile, or the device is lost.
-    ///
-    /// # Panics
-    /// The shapes differ, or input and output are of the same [`Rows`].
-    pub fn product(
-        &mut self,
-        input: Input<'_>,
-        matrix: &Matrix,
-        epilogue: Epilogue<'_>,
-        out: View<'_>,
-    ) -> Result<(), GpuError> {
-        let (input, gain, eps) = match input {
-            Input::Rows(rows) => (rows, None, 0.0),
-            Input::RmsNormed(rows, gain, eps) => (rows, Some(gain), eps),
-        };
-        let (variant, bias) = variant(epilogue, gain.is_some());
-        let outputs = if variant.gated { matrix.rows() / 2 } else { matrix.rows() };
-        assert_eq!((input.rows(), input.width()), (out.rows(), matrix.cols()), "rows to multiply");
-        assert_eq!(out.width(), outputs, "values of a product and their places");
-        assert!(input.width().is_multiple_of(CHUNK) || input.column() + input.width() < input.stride() + CHUNK);
-        assert!(gain.is_none_or(|gain| gain.width() == matrix.cols()), "a gain for each column");
-        assert!(bias.is_none_or(|bias| bias.width() == matrix.rows()), "a bias for each row");
-        assert_ne!(input.buffer().id(), out.buffer().id(), "a product into its own input");
-        let nothing = &self.kernels().nothing;
-        let (gain, bias) = (gain.map_or(nothing, Rows::buffer), bias.map_or(nothing, Rows::buffer));
-        let ([from, from_stride], layout, tokens) = (fours(input), matrix.layout(), out.rows());
-        let few = tokens <= FEW;
-        for shard in matrix.shards() {
-            let before = if variant.gated { shard.first / 2 } else { shard.first };
-            let parameters = [
-                word(shard.rows),
-                word(layout.chunks()),
-                word(tokens),
-                word(layout.bits_at(shard.rows)),
-                word(layout.scales_at(shard.rows)),
-                from,
-                from_stride,
-                word(out.at() + before),
-                word(out.stride()),
-                word(shard.first),
-                (matrix.cols() as f32).to_bits(),
-                eps.to_bits(),
-            ];
-            let buffers = [&shard.buffer, input.buffer(), gain, bias, out.buffer()];
-            let (shader, groups) = if few {
-                (Shader::ProductRows(matrix.format(), variant), [shard.rows.div_ceil(16), tokens, 1])
-            } else {
-                let groups = [shard.rows.div_ceil(32), tokens.div_ceil(32), 1];
-                (Shader::ProductTiles(matrix.format(), variant), groups)
-            };
-            self.step(shader, &buffers, &parameters, groups)?;
         }
         Ok(())
     }
@@ -193,6 +116,8 @@ impl Pass<'_> {
             word(out.stride()),
             u32::from(bias.is_some()),
             eps.to_bits(),
+            word(gain.at()),
+            bias.map_or(0, |bias| word(bias.at())),
         ];
         let bias = bias.map_or(&self.kernels().nothing, Rows::buffer);
         self.step(Shader::Norm, &[x.buffer(), gain.buffer(), bias, out.buffer()], &parameters, [x.rows(), 1, 1])
@@ -206,7 +131,8 @@ impl Pass<'_> {
     /// # Panics
     /// The shapes differ, or an input and the output are of the same [`Rows`].
     pub fn silu_mul(&mut self, gate: View<'_>, up: View<'_>, out: View<'_>) -> Result<(), GpuError> {
-        self.elements(gate, Some(up), out)
+        assert_ne!(gate.buffer().id(), out.buffer().id(), "a gate into itself");
+        self.elements(gate, Elements::Gates(up), out)
     }
 
     /// `out += x`.
@@ -217,10 +143,20 @@ impl Pass<'_> {
     /// # Panics
     /// The shapes differ, or both are of the same [`Rows`].
     pub fn add(&mut self, x: View<'_>, out: View<'_>) -> Result<(), GpuError> {
-        self.elements(x, None, out)
+        self.elements(x, Elements::Adds, out)
     }
 
-    fn elements(&mut self, left: View<'_>, right: Option<View<'_>>, out: View<'_>) -> Result<(), GpuError> {
+    /// `out = silu(out) · up`.
+    pub(super) fn gate_in_place(&mut self, up: View<'_>, out: View<'_>) -> Result<(), GpuError> {
+        self.elements(up, Elements::GatesOut, out)
+    }
+
+    fn elements(&mut self, left: View<'_>, what: Elements<'_>, out: View<'_>) -> Result<(), GpuError> {
+        let (right, number) = match what {
+            Elements::Adds => (None, 0),
+            Elements::Gates(right) => (Some(right), 1),
+            Elements::GatesOut => (None, 2),
+        };
         for x in [Some(left), right].into_iter().flatten() {
             assert_eq!((x.rows(), x.width()), (out.rows(), out.width()), "rows to work on");
             assert_ne!(x.buffer().id(), out.buffer().id(), "rows into their own input");
@@ -233,7 +169,7 @@ impl Pass<'_> {
             right.map_or(0, |right| word(right.stride())),
             word(out.at()),
             word(out.stride()),
-            u32::from(right.is_some()),
+            number,
         ];
         let right = right.map_or(&self.kernels().nothing, |right| right.buffer());
         let groups = [out.width().div_ceil(128), out.rows(), 1];
@@ -359,29 +295,4 @@ impl Pass<'_> {
         let last = [0, 2 * stretches, stretches, stretches, first, 1, 1].map(word);
         self.step(Shader::Argmax, &[&scratch, out.buffer()], &last, [1, rows.rows(), 1])
     }
-}
-
-/// Where rows begin and how far they are apart, in fours of values.
-fn fours(rows: View<'_>) -> [u32; 2] {
-    assert!(rows.at().is_multiple_of(4) && rows.stride().is_multiple_of(4), "rows that begin within four values");
-    [word(rows.at() / 4), word(rows.stride() / 4)]
-}
-
-/// What a product is compiled for, and its biases.
-fn variant(epilogue: Epilogue<'_>, normed: bool) -> (Variant, Option<&Rows>) {
-    let number = |function| match function {
-        Nonlinearity::GeluTanh => 1,
-        Nonlinearity::GeluErf => 2,
-        Nonlinearity::GeluQuick => 3,
-        Nonlinearity::Silu => 4,
-    };
-    let (bias, adds, gated, function) = match epilogue {
-        Epilogue::Store => (None, false, false, 0),
-        Epilogue::Bias(bias) => (Some(bias), false, false, 0),
-        Epilogue::Accumulate => (None, true, false, 0),
-        Epilogue::AccumulateBias(bias) => (Some(bias), true, false, 0),
-        Epilogue::Activate(bias, function) => (bias, false, false, number(function)),
-        Epilogue::Gate => (None, false, true, 0),
-    };
-    (Variant { normed, biased: bias.is_some(), adds, gated, function }, bias)
 }

@@ -1,6 +1,6 @@
 //! Products of every format, by both kernels, with every epilogue.
 
-use nanomind_kernels::gpu::{Epilogue, Input, Matrix, Rows};
+use nanomind_kernels::gpu::{Epilogue, Input, Kernels, Matrix, Product, Rows};
 use nanomind_kernels::{Format, Nonlinearity, dequantize};
 
 use crate::common::{Random, Weights, weights};
@@ -8,6 +8,11 @@ use crate::{KERNELS, expect_close, read, rows};
 
 /// Few tokens take one kernel, many another; the last of a tile are not a whole tile.
 const TOKENS: [usize; 4] = [1, 3, 7, 40];
+
+/// Kernels of the same device with memory of their own: what one test uploads lies together.
+fn alone() -> Kernels {
+    Kernels::new(KERNELS.gpu().clone()).expect("kernels")
+}
 
 /// Weights of a shape with their bytes.
 struct Case {
@@ -27,7 +32,11 @@ fn case(random: &mut Random, format: Format, rows: usize, cols: usize) -> Case {
 
 impl Case {
     fn uploaded(&self) -> Matrix {
-        Matrix::upload(&KERNELS, self.format, self.rows, self.cols, &self.bytes).expect("uploaded")
+        self.uploaded_by(&KERNELS)
+    }
+
+    fn uploaded_by(&self, kernels: &Kernels) -> Matrix {
+        Matrix::upload(kernels, self.format, self.rows, self.cols, &self.bytes).expect("uploaded")
     }
 
     /// `[tokens, rows]` of the oracle.
@@ -146,31 +155,67 @@ fn norms_are_taken_on_the_way_into_a_product() {
 }
 
 #[test]
-fn a_gate_and_what_it_lets_through_are_one_product() {
+fn a_gate_and_what_it_lets_through_are_one_step_where_they_lie_together() {
     let mut random = Random(4);
     let (gate, up) = (case(&mut random, Format::Q4K, 33, 256), case(&mut random, Format::Q4K, 33, 256));
-    let matrix = Matrix::interleaved(&KERNELS, Format::Q4K, 33, 256, &gate.bytes, &up.bytes).expect("uploaded");
-    for tokens in TOKENS {
+    let other = case(&mut random, Format::Q6K, 33, 256);
+    let kernels = alone();
+    let matrices = [&gate, &up, &other].map(|case| case.uploaded_by(&kernels));
+    let biases = [random.floats(33), random.floats(33)];
+    let kept = biases.each_ref().map(|bias| Rows::of(&kernels, bias).expect("memory"));
+    for (tokens, up, up_matrix, steps) in
+        TOKENS.iter().flat_map(|tokens| [(*tokens, &up, &matrices[1], 1), (*tokens, &other, &matrices[2], 3)])
+    {
         let x = random.floats(tokens * 256);
-        let both = gate.product(&wide(&x)).into_iter().zip(up.product(&wide(&x)));
-        let expected: Vec<f64> = both.map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
-        let out = Rows::new(&KERNELS, tokens, 33).expect("memory");
-        multiply(Input::Rows(rows(256, &x).all()), &matrix, Epilogue::Gate, &out);
-        expect_close(&format!("{tokens} tokens"), &read(&out), &expected);
+        let input = rows(256, &x);
+        for with_biases in [false, true] {
+            let bias = |at: usize, row: usize| if with_biases { f64::from(biases[at][row % 33]) } else { 0.0 };
+            let both = gate.product(&wide(&x)).into_iter().zip(up.product(&wide(&x))).enumerate();
+            let both = both.map(|(row, (gate, up))| (gate + bias(0, row), up + bias(1, row)));
+            let expected: Vec<f64> = both.map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            let out = Rows::new(&KERNELS, tokens, 33).expect("memory");
+            let spare = Rows::new(&KERNELS, tokens, 33).expect("memory");
+            let kept = kept.each_ref().map(|bias| with_biases.then_some(bias));
+            let mut pass = KERNELS.pass();
+            pass.gate(Input::Rows(input.all()), [&matrices[0], up_matrix], kept, out.all(), spare.all())
+                .expect("a kernel");
+            assert_eq!(pass.steps(), steps);
+            pass.finish().expect("submitted").wait().expect("done");
+            expect_close(&format!("{}, {tokens} tokens", up.format), &read(&out), &expected);
+        }
     }
 }
 
 #[test]
-fn stacked_matrices_give_their_values_side_by_side() {
+fn queries_keys_and_values_are_one_step_where_they_lie_together() {
     let mut random = Random(5);
-    let parts = [24, 8, 8].map(|rows| case(&mut random, Format::Q5_0, rows, 64));
-    let bytes: Vec<(usize, &[u8])> = parts.iter().map(|part| (part.rows, &*part.bytes)).collect();
-    let matrix = Matrix::stacked(&KERNELS, Format::Q5_0, 64, &bytes).expect("uploaded");
-    let x = random.floats(2 * 64);
-    let out = Rows::new(&KERNELS, 2, 40).expect("memory");
-    multiply(Input::Rows(rows(64, &x).all()), &matrix, Epilogue::Store, &out);
-    let expected = x.chunks_exact(64).flat_map(|x| parts.iter().flat_map(|part| part.product(&wide(x))));
-    expect_close("stacked", &read(&out), &expected.collect::<Vec<f64>>());
+    for (formats, steps) in [([Format::Q5_0; 3], 1), ([Format::Q5_0, Format::Q5_0, Format::Q8_0], 2)] {
+        let parts = [(0, 40), (1, 8), (2, 8)].map(|(at, rows)| case(&mut random, formats[at], rows, 64));
+        let kernels = alone();
+        let matrices = parts.each_ref().map(|part| part.uploaded_by(&kernels));
+        let bias: Vec<Vec<f32>> = parts.iter().map(|part| random.floats(part.rows)).collect();
+        let biases: Vec<Rows> = bias.iter().map(|bias| Rows::of(&kernels, bias).expect("memory")).collect();
+        for tokens in TOKENS {
+            let x = random.floats(tokens * 64);
+            let (input, out) = (rows(64, &x), Rows::new(&KERNELS, tokens, 56).expect("memory"));
+            let columns = [0..40, 40..48, 48..56];
+            let products = [0, 1, 2].map(|at: usize| Product {
+                matrix: &matrices[at],
+                epilogue: Epilogue::Bias(&biases[at]),
+                out: out.all().columns(columns[at].clone()),
+            });
+            let mut pass = KERNELS.pass();
+            pass.products(Input::Rows(input.all()), &products).expect("a kernel");
+            assert_eq!(pass.steps(), steps);
+            pass.finish().expect("submitted").wait().expect("done");
+            let of = |x: &[f32]| -> Vec<f64> {
+                let each = parts.iter().zip(&bias);
+                each.flat_map(|(part, bias)| part.product(&wide(x)).into_iter().zip(wide(bias)).map(|(a, b)| a + b))
+                    .collect()
+            };
+            expect_close("side by side", &read(&out), &x.chunks_exact(64).flat_map(of).collect::<Vec<f64>>());
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 // Root mean square norm, or layer norm, of one row a workgroup.
-struct Parameters { width: u32, input: u32, input_stride: u32, output: u32, output_stride: u32, centred: u32, eps: f32 }
+struct Parameters { width: u32, input: u32, input_stride: u32, output: u32, output_stride: u32, centred: u32, eps: f32, gain: u32, bias: u32 }
 
 @group(0) @binding(0) var<uniform> p: Parameters;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
@@ -38,7 +38,7 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     }
     let factor = inverseSqrt(sum(squares, index) / f32(p.width) + p.eps);
     for (var at = index; at < p.width; at += LANES) {
-        let value = (input[base + at] - mean) * factor * gain[at];
-        output[to + at] = select(value, value + bias[at], p.centred == 1u);
+        let value = (input[base + at] - mean) * factor * gain[p.gain + at];
+        output[to + at] = select(value, value + bias[p.bias + at], p.centred == 1u);
     }
 }

@@ -1,9 +1,11 @@
 // What both products share: what they reach, and what becomes of their values. Rows are rows of the weights, a chunk is
-// eight columns.
+// eight columns. One dispatch is of up to three matrices over the same input, workgroups of the first come first.
 struct Parameters {
-    rows: u32, chunks: u32, tokens: u32, bits: u32,
-    scales: u32, input: u32, input_stride: u32, output: u32,
-    output_stride: u32, bias: u32, cols: f32, eps: f32,
+    chunks: u32, tokens: u32, input: u32, input_stride: u32,
+    output_stride: u32, gain: u32, cols: f32, eps: f32,
+    // Of each matrix: the end of its workgroups, rows, places of codes and of bits; of scales, output and bias; and in
+    // the last place of the first how many there are.
+    matrices: array<vec4u, 6>,
 }
 
 @group(0) @binding(0) var<uniform> p: Parameters;
@@ -19,8 +21,31 @@ override NORMED: bool = false;
 override BIASED: bool = false;
 override ADDS: bool = false;
 override FUNCTION: u32 = 0u;
-// Rows come in pairs of a gate and what it lets through: `silu(gate) · up` is one output.
+// The first matrix is a gate and the second what it lets through: `silu(gate) · up` is one output.
 override GATED: bool = false;
+
+// What a workgroup works on: rows of one matrix, or of a gate and the other.
+struct Work { part: Part, other: Part, rows: u32, first: u32, output: u32, bias: u32, other_bias: u32 }
+
+fn part_of(matrix: u32) -> Part {
+    return Part(p.matrices[2u * matrix].z, p.matrices[2u * matrix].w, p.matrices[2u * matrix + 1u].x);
+}
+
+// The work of workgroup `group`, each of which takes `each` rows.
+fn work_of(group: u32, each: u32) -> Work {
+    var matrix = 0u;
+    var begin = 0u;
+    while matrix + 1u < p.matrices[1].w && group >= p.matrices[2u * matrix].x && !GATED {
+        begin = p.matrices[2u * matrix].x;
+        matrix++;
+    }
+    let other = select(matrix, 1u, GATED);
+    let rest = p.matrices[2u * matrix + 1u];
+    return Work(
+        part_of(matrix), part_of(other), p.matrices[2u * matrix].y, (group - begin) * each,
+        rest.y, rest.z, p.matrices[2u * other + 1u].z,
+    );
+}
 
 fn root_mean_square(squares: f32) -> f32 {
     return inverseSqrt(squares / p.cols + p.eps);
@@ -59,20 +84,21 @@ fn function(x: f32) -> f32 {
     }
 }
 
-fn biased(row: u32, value: f32) -> f32 {
-    if BIASED { return value + bias[p.bias + row]; }
+fn biased(at: u32, value: f32) -> f32 {
+    if BIASED { return value + bias[at]; }
     return value;
 }
 
-// `value` is what came of row `row` of the weights and of token `token`; `next` of the row after it, for a gate.
-fn put(row: u32, token: u32, value: f32, next: f32) {
-    if row >= p.rows || token >= p.tokens { return; }
-    let at = p.output + token * p.output_stride;
+// `value` is what came of row `row` of the weights and of token `token`; `other` of that row of the other matrix.
+fn put(work: Work, row: u32, token: u32, value: f32, other: f32) {
+    if row >= work.rows || token >= p.tokens { return; }
+    let at = work.output + token * p.output_stride + row;
+    let result = biased(work.bias + row, value);
     if GATED {
-        let gate = biased(row, value);
-        output[at + row / 2u] = gate * sigmoid(gate) * biased(row + 1u, next);
+        output[at] = result * sigmoid(result) * biased(work.other_bias + row, other);
+    } else if ADDS {
+        output[at] += function(result);
     } else {
-        let result = function(biased(row, value));
-        if ADDS { output[at + row] += result; } else { output[at + row] = result; }
+        output[at] = function(result);
     }
 }

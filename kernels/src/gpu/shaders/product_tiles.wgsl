@@ -1,5 +1,5 @@
-// Products of many tokens: a workgroup makes 32 rows × 32 tokens, each invocation 4 × 4 of them; 32 columns at a time
-// are brought into the memory that it shares, weights as plain numbers.
+// Products of many tokens: a workgroup makes 32 rows × 32 tokens, each invocation 4 × 4 of them, of a gate two rows of
+// both matrices; 32 columns at a time are brought into the memory that it shares, weights as plain numbers.
 const STRIDE = 9u; // of a row of 32 columns in fours; one more, so that rows lie in different banks.
 var<workgroup> weight_tile: array<vec4f, 288>;
 var<workgroup> input_tile: array<vec4f, 288>;
@@ -7,7 +7,8 @@ var<workgroup> square_tile: array<f32, 256>;
 
 @compute @workgroup_size(64)
 fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-    let first_row = group.x * 32u;
+    let each = select(4u, 2u, GATED);
+    let work = work_of(group.x, 8u * each);
     let first_token = group.y * 32u;
     let mine = vec2u(index / 8u, index % 8u);
     var sums: array<vec4f, 4>;
@@ -15,17 +16,21 @@ fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
     for (var chunk = 0u; chunk < p.chunks; chunk += 4u) {
         for (var turn = 0u; turn < 2u; turn++) {
             let item = index + 64u * turn;
-            let row = min(first_row + item / 4u, p.rows - 1u);
+            let place = item / 4u;
+            let from_other = GATED && (place & 2u) == 2u;
+            let row = min(work.first + place / 4u * each + place % each, work.rows - 1u);
             let at = chunk + item % 4u;
             var lo = vec4f();
             var hi = vec4f();
             if at < p.chunks {
-                let codes = eight(row * p.chunks + at);
+                var part = work.part;
+                if from_other { part = work.other; }
+                let codes = eight(part, row * p.chunks + at);
                 lo = codes.lo * codes.scale.x + codes.scale.y;
                 hi = codes.hi * codes.scale.x + codes.scale.y;
             }
-            weight_tile[item / 4u * STRIDE + 2u * (item % 4u)] = lo;
-            weight_tile[item / 4u * STRIDE + 2u * (item % 4u) + 1u] = hi;
+            weight_tile[place * STRIDE + 2u * (item % 4u)] = lo;
+            weight_tile[place * STRIDE + 2u * (item % 4u) + 1u] = hi;
         }
         for (var turn = 0u; turn < 4u; turn++) {
             let token = min(first_token + mine.x + 8u * turn, p.tokens - 1u);
@@ -35,7 +40,7 @@ fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
                 four = input[p.input + token * p.input_stride + at];
                 if NORMED {
                     squares[turn] += dot(four, four);
-                    four *= gain[at];
+                    four *= gain[p.gain + at];
                 }
             }
             input_tile[(mine.x + 8u * turn) * STRIDE + mine.y] = four;
@@ -67,11 +72,13 @@ fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
     }
     for (var turn = 0u; turn < 4u; turn++) {
         let token = first_token + mine.y + 8u * turn;
-        let row = first_row + 4u * mine.x;
+        let row = work.first + each * mine.x;
         let values = factors[turn] * vec4f(sums[0][turn], sums[1][turn], sums[2][turn], sums[3][turn]);
-        put(row, token, values[0], values[1]);
-        if !GATED { put(row + 1u, token, values[1], 0.0); }
-        put(row + 2u, token, values[2], values[3]);
-        if !GATED { put(row + 3u, token, values[3], 0.0); }
+        put(work, row, token, values[0], values[2]);
+        put(work, row + 1u, token, values[1], values[3]);
+        if !GATED {
+            put(work, row + 2u, token, values[2], 0.0);
+            put(work, row + 3u, token, values[3], 0.0);
+        }
     }
 }

@@ -1,7 +1,7 @@
 // The scale and minimum of 32 values of a block of 256. Four words: both in half precision, four low bits of the eight
 // scales, those of the eight minima, and two high bits of each.
-fn k_scale(at: u32) -> vec2f {
-    let base = p.scales + 4u * (at >> 5u);
+fn k_scale(part: Part, at: u32) -> vec2f {
+    let base = part.scales + 4u * (at >> 5u);
     let group = (at >> 2u) & 7u;
     let high = weights[base + 3u] >> (2u * group);
     let scale = ((weights[base + 1u] >> (4u * group)) & 15u) | ((high & 3u) << 4u);

@@ -1,4 +1,4 @@
-fn eight(at: u32) -> Eight {
-    let codes = nibbles(weights[at]);
-    return Eight(vec4f(codes[0]), vec4f(codes[1]), k_scale(at));
+fn eight(part: Part, at: u32) -> Eight {
+    let codes = nibbles(weights[part.codes + at]);
+    return Eight(vec4f(codes[0]), vec4f(codes[1]), k_scale(part, at));
 }

@@ -1,4 +1,4 @@
-fn eight(at: u32) -> Eight {
-    let codes = five_bits(at);
-    return Eight(vec4f(codes[0]), vec4f(codes[1]), unpack2x16float(weights[p.scales + (at >> 2u)]));
+fn eight(part: Part, at: u32) -> Eight {
+    let codes = five_bits(part, at);
+    return Eight(vec4f(codes[0]), vec4f(codes[1]), unpack2x16float(weights[part.scales + (at >> 2u)]));
 }

@@ -1,3 +1,6 @@
+// Where the parts of some rows are: codes, what is left of wider codes, scales.
+struct Part { codes: u32, bits: u32, scales: u32 }
+
 // Eight weights as they come out of memory: `lo` and `hi` are codes, a weight is `scale.x · code + scale.y`.
 struct Eight { lo: vec4f, hi: vec4f, scale: vec2f }
 
