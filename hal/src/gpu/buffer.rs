@@ -152,7 +152,8 @@ impl Gpu {
             let _ = sender.send(mapped);
         });
         self.wait(submission)?;
-        if !matches!(receiver.try_recv(), Ok(Ok(()))) {
+        // Another thread that waits for the device may have been told first; it passes that on at once.
+        if !matches!(receiver.recv(), Ok(Ok(()))) {
             self.check()?;
             return Err(self.refused(format!("{} cannot be mapped", buffer.what)));
         }

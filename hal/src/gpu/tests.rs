@@ -122,3 +122,22 @@ fn adapters_are_chosen_by_place_by_name_or_by_what_they_promise() {
     assert_eq!(error, "no graphics processor \"mali\", found 0 \"llvmpipe\", 1 \"NVIDIA H100\"");
     assert_eq!(GpuChoice::Best.among(&[]), Err(GpuError::NoAdapter));
 }
+
+#[test]
+fn threads_that_read_at_once_each_get_what_is_theirs() {
+    let gpu = opened();
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let gpu = &gpu;
+            scope.spawn(move || {
+                for round in 0..500 {
+                    let words = [thread, round];
+                    let buffer = gpu.upload("words", bytes(&words)).expect("memory");
+                    let mut back = [0u32; 2];
+                    gpu.download(&buffer, 0, bytemuck::cast_slice_mut(&mut back)).expect("read");
+                    assert_eq!(back, words);
+                }
+            });
+        }
+    });
+}
