@@ -66,7 +66,7 @@ fn on_lane(isa: Isa, lane: &Lane, clock: &Clock, chosen: impl Fn(Format) -> bool
         ceilings.multiply_adds / 1e9
     );
     println!(
-        "format   shape        1 token                 4 tokens              8 tokens              {TOKENS} tokens"
+        "format   shape        1 token                 4 tokens              16 tokens             {TOKENS} tokens"
     );
     for format in Format::ALL.into_iter().filter(|format| chosen(*format)) {
         for (rows, cols) in SHAPES {
@@ -99,7 +99,7 @@ fn product(
     line += &format!("  {:6.1} GB/s {:4.0} %", rate / 1e9, 100.0 * rate / ceilings.bytes);
     let ceiling = if format.is_float() { ceilings.multiply_adds } else { ceilings.dots };
     let matrix = random(isa, lane, format, rows, cols)?;
-    for tokens in [4, 8, TOKENS] {
+    for tokens in [4, 16, TOKENS] {
         activations.load_for(lane, &x[..tokens * cols], &[&matrix]);
         let mut out = vec![0.0; tokens * rows];
         let seconds = fastest(clock, || matmul(lane, &matrix, &activations, &mut out, Epilogue::Store));

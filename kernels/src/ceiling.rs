@@ -89,39 +89,3 @@ fn fastest(clock: &Clock, mut run: impl FnMut()) -> f64 {
     }
     seconds
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_instruction_set_has_ceilings() {
-        let (lane, clock) = (Lane::single(), Clock::system());
-        for isa in Isa::available() {
-            let read = read_bandwidth(isa, &lane, &clock, PIECE + 512).expect("memory");
-            assert!(read > 0.0 && read.is_finite(), "{isa}: {read} B/s");
-            for rate in [dot_rate(isa, &lane, &clock), multiply_add_rate(isa, &lane, &clock)] {
-                assert!(rate > 0.0 && rate.is_finite(), "{isa}: {rate} operations/s");
-            }
-        }
-    }
-
-    #[test]
-    fn a_read_depends_on_every_byte() {
-        let mut data = vec![7u8; 1 << 12];
-        for isa in Isa::available() {
-            let before = cpu::run(isa, ReadAll { data: &data });
-            for at in [0, 511, 512, 4095] {
-                data[at] ^= 1;
-                assert_ne!(cpu::run(isa, ReadAll { data: &data }), before, "{isa}: byte {at}");
-                data[at] ^= 1;
-            }
-        }
-    }
-
-    #[test]
-    fn products_are_counted() {
-        assert_eq!(cpu::run(Isa::Portable, DotProducts { rounds: 3 }), 3 * 64 * 2 * 64);
-        assert_eq!(cpu::run(Isa::Portable, MultiplyAdds { rounds: 3 }), 3 * 64 * 2 * 16);
-    }
-}

@@ -6,12 +6,15 @@
 //! headers   one per block of the format:  d f16 ×16, then min f16 ×16 where there is one
 //! scales    K formats only, per 32 columns: sc u8 ×16 (Q6_K: ×16 for each 16 columns), then m u8 ×16
 //! codes     (64-byte aligned) per 32 columns: steps of 64 bytes, 16 rows × 4 columns
-//!             4-bit: 4 steps; step j has columns 4j.. in the low and 16+4j.. in the high nibbles
-//!             wider: 8 steps of bytes; step j has columns 4j..
+//!             4 bits: 4 steps; step j has columns 4j.. in the low and 16+4j.. in the high nibbles
+//!             5 bits: the lower four likewise, then a step of fifth bits: 4j.. in bit j, 16+4j.. in bit 4+j
+//!             6 bits: the lower four likewise, then two steps of upper bits: 4j.. in bits 2j.. of the first,
+//!                     16+4j.. in bits 2j.. of the second
+//!             8 bits: 8 steps of bytes; step j has columns 4j..
 //! ```
 //!
-//! The scales stay exactly as the file has them, so packing loses nothing and takes no more room than the file
-//! (5- and 6-bit codes, stored as bytes, are the exception). Float formats store `[column][16 rows]`.
+//! Scales and codes stay exactly as the file has them, so packing loses nothing and takes no more room than the file but for
+//! rounding up to lines. Float formats store `[column][16 rows]`.
 
 use half::{bf16, f16};
 
@@ -152,12 +155,7 @@ impl PanelLayout {
             }
             let codes = &panel[self.codes_at + column * code_bytes(format)..];
             for (i, value) in values.iter_mut().enumerate() {
-                let code = if has_nibbles(format) {
-                    let byte = codes[(i % 16) / 4 * 64 + 4 * lane + i % 4];
-                    if i < 16 { byte & 15 } else { byte >> 4 }
-                } else {
-                    codes[i / 4 * 64 + 4 * lane + i % 4]
-                };
+                let code = packed_code(format, codes, i, lane);
                 *value = match block::offset(format) {
                     Some(Offset::Zero(zero)) => scales[i / 16] * (f32::from(code) - f32::from(zero)),
                     _ => scales[i / 16] * f32::from(code) + min,
@@ -201,10 +199,38 @@ fn pack_codes(format: Format, stored: &[u8], group: usize, lane: usize, packed: 
         }
         _ => {
             let codes = block::codes(format, stored, group);
-            for (packed, word) in words.zip(codes.chunks_exact(4)) {
-                packed.copy_from_slice(word);
+            let word = |at: usize| u32::from_le_bytes([codes[at], codes[at + 1], codes[at + 2], codes[at + 3]]);
+            let width = upper_bits(format);
+            let mut upper = [0u32; 2];
+            let mut words = words;
+            for (step, packed) in words.by_ref().take(4).enumerate() {
+                let (low, high) = (word(4 * step), word(16 + 4 * step));
+                let nibbles = |codes: u32| codes & 0x0f0f_0f0f;
+                packed.copy_from_slice(&(nibbles(low) | (nibbles(high) << 4)).to_le_bytes());
+                let above = |codes: u32| nibbles(codes >> 4) << (width * step);
+                upper[0] |= above(low);
+                // The fifth bits of both halves of the columns share a step.
+                if width == 1 { upper[0] |= above(high) << 4 } else { upper[1] |= above(high) }
+            }
+            for (packed, upper) in words.zip(upper) {
+                packed.copy_from_slice(&upper.to_le_bytes());
             }
         }
+    }
+}
+
+/// The code of column `i` of 32 of row `lane`.
+fn packed_code(format: Format, codes: &[u8], i: usize, lane: usize) -> u8 {
+    let byte = |step: usize| codes[64 * step + 4 * lane + i % 4];
+    if format == Format::Q8_0 {
+        return byte(i / 4);
+    }
+    let (half, step) = (i / 16, i % 16 / 4);
+    let nibble = (byte(step) >> (4 * half)) & 15;
+    match upper_bits(format) {
+        1 => nibble | (((byte(4) >> (4 * half + step)) & 1) << 4),
+        2 => nibble | (((byte(4 + half) >> (2 * step)) & 3) << 4),
+        _ => nibble,
     }
 }
 
@@ -217,9 +243,13 @@ pub(crate) const fn has_min(format: Format) -> bool {
     matches!(block::offset(format), Some(Offset::Min))
 }
 
-/// Whether two codes share a byte.
-pub(crate) const fn has_nibbles(format: Format) -> bool {
-    matches!(format, Format::Q4_0 | Format::Q4_1 | Format::Q4K)
+/// Bits of a code that are kept beside its nibble; 0 for formats of 8 bits, which keep whole bytes.
+pub(crate) const fn upper_bits(format: Format) -> usize {
+    match format {
+        Format::Q5_0 | Format::Q5_1 | Format::Q5K => 1,
+        Format::Q6K => 2,
+        _ => 0,
+    }
 }
 
 /// Bytes of a panel's header for one block of the format.
@@ -234,5 +264,6 @@ pub(crate) const fn scale_bytes(format: Format) -> usize {
 
 /// Bytes of a panel's codes for 32 columns.
 pub(crate) const fn code_bytes(format: Format) -> usize {
-    if has_nibbles(format) { GROUP / 2 * PANEL_ROWS } else { GROUP * PANEL_ROWS }
+    let bits = if matches!(format, Format::Q8_0) { 8 } else { 4 + upper_bits(format) };
+    GROUP * bits / 8 * PANEL_ROWS
 }

@@ -270,23 +270,3 @@ unsafe fn of_width<V: Vector, F: Float, const N: usize>(tile: &FloatTile, width:
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_cover_every_token_once_widest_first() {
-        for widest in WIDTHS {
-            for count in 0..40 {
-                let mut next = 3;
-                for (first, tokens) in float_tiles(3, count, widest) {
-                    assert_eq!(first, next);
-                    assert!(tokens <= widest && WIDTHS.contains(&tokens));
-                    next += tokens;
-                }
-                assert_eq!(next, 3 + count);
-            }
-        }
-    }
-}

@@ -15,8 +15,8 @@ use crate::activations::{TILE, words_per_token};
 use crate::panel::has_min;
 use crate::{Format, Isa, Matrix};
 
-/// Tokens from which unpacking pays: it takes about as long as the wider tiles save with half as many.
-pub(super) const UNPACK_TOKENS: usize = 16;
+/// Tokens from which unpacking pays: it takes about as long as wider tiles save with a dozen.
+pub(super) const UNPACK_TOKENS: usize = 4 * TILE;
 
 thread_local! {
     /// What a thread's tasks unpack to.

@@ -35,6 +35,9 @@ pub(crate) unsafe trait Vector {
     unsafe fn low(codes: Self::Codes) -> Self::Codes;
     /// The high nibble of each byte.
     unsafe fn high(codes: Self::Codes) -> Self::Codes;
+    /// Each byte with those of the bits of `upper`'s byte that `mask` has, once that is shifted left by `left`, or right
+    /// where `left` is negative. `mask` has none of the bits that come from the neighbouring byte.
+    unsafe fn merge(codes: Self::Codes, upper: Self::Codes, left: i32, mask: u8) -> Self::Codes;
     /// Writes `4 · LANES` bytes of codes.
     unsafe fn store_codes(to: *mut u8, codes: Self::Codes);
 

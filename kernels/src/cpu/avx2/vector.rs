@@ -42,6 +42,19 @@ unsafe impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    unsafe fn merge(codes: __m256i, upper: __m256i, left: i32, mask: u8) -> __m256i {
+        // SAFETY: the caller has the features.
+        unsafe {
+            let shifted = if left >= 0 {
+                _mm256_sll_epi16(upper, _mm_cvtsi32_si128(left))
+            } else {
+                _mm256_srl_epi16(upper, _mm_cvtsi32_si128(-left))
+            };
+            _mm256_or_si256(codes, _mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(to: *mut u8, codes: __m256i) {
         // SAFETY: the caller has the features and lends room for 32 bytes.
         unsafe { _mm256_storeu_si256(to.cast(), codes) }

@@ -39,6 +39,20 @@ unsafe impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn merge(codes: __m512i, upper: __m512i, left: i32, mask: u8) -> __m512i {
+        // SAFETY: the caller has the features.
+        unsafe {
+            let shifted = if left >= 0 {
+                _mm512_sll_epi16(upper, _mm_cvtsi32_si128(left))
+            } else {
+                _mm512_srl_epi16(upper, _mm_cvtsi32_si128(-left))
+            };
+            // codes | shifted & mask
+            _mm512_ternarylogic_epi32::<0xf8>(codes, shifted, _mm512_set1_epi8(mask.cast_signed()))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(to: *mut u8, codes: __m512i) {
         // SAFETY: the caller has the features and lends room for 64 bytes.
         unsafe { _mm512_storeu_si512(to.cast(), codes) }

@@ -5,20 +5,18 @@
 //! two planes. Nothing of that depends on the tile's size, on which tile a token is in or on who computes it, so results
 //! do not either.
 
-use std::ops::Range;
-
 use super::tile::{Tile, TileKernel, finish_tile};
 use crate::Format;
 use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, STARTS_AT, TILE, TOTALS_AT};
 use crate::block::{self, Offset};
 use crate::cpu::vector::Vector;
-use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes};
+use crate::panel::{PANEL_ROWS, code_bytes, has_min, header_bytes, scale_bytes, upper_bits};
 
 /// An integer format, known to the compiler.
 pub(crate) trait Coded {
     /// The format.
     const FORMAT: Format;
-    /// Codes are below `2^BITS`; 4, 6 or 8.
+    /// Codes are below `2^BITS`; 4, 6 (those of 5 bits, too) or 8.
     const BITS: u32;
     /// The code that means zero is `2^ZERO`; 0 where the format has minima instead.
     const ZERO: u32 = match block::offset(Self::FORMAT) {
@@ -124,6 +122,30 @@ pub(super) unsafe fn group_scales<V: Vector, F: Coded>(
     }
 }
 
+/// The codes of columns `4 · step..` and `16 + 4 · step..` of a group, with `step` below 4.
+#[inline(always)]
+pub(super) unsafe fn code_pair<V: Vector, F: Coded>(codes: *const u8, step: usize) -> [V::Codes; 2] {
+    // SAFETY: the caller lends a group of codes.
+    unsafe {
+        let at = |step: usize| codes.add(4 * PANEL_ROWS * step);
+        let stored = V::codes(at(step));
+        if F::BITS == 8 {
+            return [stored, V::codes(at(step + 4))];
+        }
+        let [low, high] = [V::low(stored), V::high(stored)];
+        // Where the upper bits come to be: bit 4, or bits 4 and 5.
+        let left = 4 - (upper_bits(F::FORMAT) * step).cast_signed() as i32;
+        match upper_bits(F::FORMAT) {
+            0 => [low, high],
+            1 => {
+                let upper = V::codes(at(4));
+                [V::merge(low, upper, left, 0x10), V::merge(high, upper, left - 4, 0x10)]
+            }
+            _ => [V::merge(low, V::codes(at(4)), left, 0x30), V::merge(high, V::codes(at(5)), left, 0x30)],
+        }
+    }
+}
+
 /// Adds 32 columns to the totals of `T` tokens.
 #[inline(always)]
 unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
@@ -137,15 +159,12 @@ unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
     unsafe {
         // A const argument cannot be an associated constant yet; the match is decided at compile time.
         match (F::BITS, F::ZERO) {
-            (4, 0) => add_dots::<V, T, 4, 0>(totals, scale, codes, 0..4, group, F::START),
-            (4, _) => add_dots::<V, T, 4, 3>(totals, scale, codes, 0..4, group, F::START),
-            (6, 0) => add_dots::<V, T, 6, 0>(totals, scale, codes, 0..8, group, F::START),
-            (6, 4) => add_dots::<V, T, 6, 4>(totals, scale, codes, 0..8, group, F::START),
-            (6, _) => {
-                add_dots::<V, T, 6, 5>(totals, scale, codes, 0..4, group, F::START);
-                add_dots::<V, T, 6, 5>(totals, second, codes, 4..8, group, F::START + 1);
-            }
-            _ => add_dots::<V, T, 8, 7>(totals, scale, codes, 0..8, group, F::START),
+            (4, 0) => add_dots::<V, F, T, 4, 0>(totals, [scale, scale], codes, group),
+            (4, _) => add_dots::<V, F, T, 4, 3>(totals, [scale, scale], codes, group),
+            (6, 0) => add_dots::<V, F, T, 6, 0>(totals, [scale, scale], codes, group),
+            (6, 4) => add_dots::<V, F, T, 6, 4>(totals, [scale, scale], codes, group),
+            (6, _) => add_dots::<V, F, T, 6, 5>(totals, [scale, second], codes, group),
+            _ => add_dots::<V, F, T, 8, 7>(totals, [scale, scale], codes, group),
         }
         if has_min(F::FORMAT) {
             let sums = group.add(TOTALS_AT * T).cast::<f32>();
@@ -156,40 +175,87 @@ unsafe fn coded_group<V: Vector, F: Coded, const T: usize>(
     }
 }
 
-/// Adds the products of the columns in `steps`, which start from the `start`-th starts of the group. Codes are read and
+/// Adds the products of 32 columns, of which the first 16 and the last may have scales of their own. Codes are read and
 /// unpacked once for both planes, whose sums wait for nothing of each other.
 #[inline(always)]
-unsafe fn add_dots<V: Vector, const T: usize, const BITS: u32, const ZERO: u32>(
+unsafe fn add_dots<V: Vector, F: Coded, const T: usize, const BITS: u32, const ZERO: u32>(
     totals: &mut [V::Floats; T],
-    scale: V::Floats,
+    scales: [V::Floats; 2],
     codes: *const u8,
-    steps: Range<usize>,
     group: *const u32,
-    start: usize,
 ) {
     // SAFETY: the caller lends one group of each.
     unsafe {
         let (high_plane, low_plane) = (group.cast::<i8>(), group.add(LOW_AT * T).cast::<i8>());
-        let starts = group.add((STARTS_AT + start) * T).cast::<i32>();
-        let (mut high, mut low) = ([V::no_sums(); T], [V::no_sums(); T]);
-        for (t, sum) in low.iter_mut().enumerate() {
-            *sum = V::start::<BITS, ZERO>(starts.add(t));
-        }
-        for step in steps {
-            let stored = V::codes(codes.add(4 * PANEL_ROWS * step));
-            let first = if BITS == 4 { V::low(stored) } else { stored };
-            add_step::<V, T, BITS>(&mut high, first, high_plane.add(4 * step));
-            add_step::<V, T, BITS>(&mut low, first, low_plane.add(4 * step));
-            if BITS == 4 {
-                let last = V::high(stored);
-                add_step::<V, T, BITS>(&mut high, last, high_plane.add(4 * step + 16));
-                add_step::<V, T, BITS>(&mut low, last, low_plane.add(4 * step + 16));
+        let starts = group.add((STARTS_AT + F::START) * T).cast::<i32>();
+        let factors = group.add(SCALES_AT * T).cast::<f32>();
+        let mut sums = Planes::<V, T>::start::<BITS, ZERO>(starts);
+        for step in 0..4 {
+            let [low, high] = code_pair::<V, F>(codes, step);
+            sums.add::<BITS>(low, high_plane.add(4 * step), low_plane.add(4 * step));
+            if !F::HALVES {
+                sums.add::<BITS>(high, high_plane.add(4 * step + 16), low_plane.add(4 * step + 16));
             }
         }
-        let factors = group.add(SCALES_AT * T).cast::<f32>();
-        for (t, total) in totals.iter_mut().enumerate() {
-            let dot = V::finish::<BITS, ZERO>(high[t], low[t], starts.add(t));
-            *total = V::mul_add(dot, V::mul(scale, V::splat(*factors.add(t))), *total);
+        sums.finish::<BITS, ZERO>(totals, scales[0], starts, factors);
+        if F::HALVES {
+            // Both halves at once would take more registers than some machines have.
+            let starts = starts.add(T);
+            let mut sums = Planes::<V, T>::start::<BITS, ZERO>(starts);
+            for step in 0..4 {
+                let [_, high] = code_pair::<V, F>(codes, step);
+                sums.add::<BITS>(high, high_plane.add(4 * step + 16), low_plane.add(4 * step + 16));
+            }
+            sums.finish::<BITS, ZERO>(totals, scales[1], starts, factors);
+        }
+    }
+}
+
+/// Sums of the high and of the low plane of `T` tokens.
+struct Planes<V: Vector, const T: usize> {
+    high: [V::Sums; T],
+    low: [V::Sums; T],
+}
+
+impl<V: Vector, const T: usize> Planes<V, T> {
+    /// Sums of no columns yet.
+    #[inline(always)]
+    unsafe fn start<const BITS: u32, const ZERO: u32>(starts: *const i32) -> Planes<V, T> {
+        // SAFETY: the caller lends a start of every token.
+        unsafe {
+            let (high, mut low) = ([V::no_sums(); T], [V::no_sums(); T]);
+            for (t, sum) in low.iter_mut().enumerate() {
+                *sum = V::start::<BITS, ZERO>(starts.add(t));
+            }
+            Planes { high, low }
+        }
+    }
+
+    /// Adds the products of four columns.
+    #[inline(always)]
+    unsafe fn add<const BITS: u32>(&mut self, codes: V::Codes, high_plane: *const i8, low_plane: *const i8) {
+        // SAFETY: the caller lends four columns of every token.
+        unsafe {
+            add_step::<V, T, BITS>(&mut self.high, codes, high_plane);
+            add_step::<V, T, BITS>(&mut self.low, codes, low_plane);
+        }
+    }
+
+    /// Adds the sums, scaled, to the totals.
+    #[inline(always)]
+    unsafe fn finish<const BITS: u32, const ZERO: u32>(
+        self,
+        totals: &mut [V::Floats; T],
+        scale: V::Floats,
+        starts: *const i32,
+        factors: *const f32,
+    ) {
+        // SAFETY: the caller lends a start and a factor of every token.
+        unsafe {
+            for (t, total) in totals.iter_mut().enumerate() {
+                let dot = V::finish::<BITS, ZERO>(self.high[t], self.low[t], starts.add(t));
+                *total = V::mul_add(dot, V::mul(scale, V::splat(*factors.add(t))), *total);
+            }
         }
     }
 }

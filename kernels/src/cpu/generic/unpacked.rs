@@ -3,12 +3,12 @@
 //!
 //! Values have the bits that [`super::matmul`] gives them: the same sums in the same order.
 
-use super::matmul::{AHEAD, Coded, group_scales};
+use super::matmul::{AHEAD, Coded, code_pair, group_scales};
 use super::tile::{Place, finish_vector};
 use crate::activations::{GROUP_WORDS, LOW_AT, SCALES_AT, STARTS_AT, TILE, TOTALS_AT};
 use crate::block::GROUP;
 use crate::cpu::vector::Vector;
-use crate::panel::{PANEL_ROWS, PanelLayout, code_bytes, has_min, has_nibbles, header_bytes, scale_bytes};
+use crate::panel::{PANEL_ROWS, PanelLayout, code_bytes, has_min, header_bytes, scale_bytes};
 
 /// Panels of a tile.
 pub(crate) const UNPACKED_PANELS: usize = 2;
@@ -58,16 +58,13 @@ pub(crate) unsafe fn unpack<V: Vector, F: Coded>(panel: *const u8, layout: &Pane
 unsafe fn unpack_codes<V: Vector, F: Coded>(codes: *const u8, to: *mut u8) {
     // SAFETY: the caller lends a group of codes and room for 32 bytes a row.
     unsafe {
-        let step = 4 * PANEL_ROWS;
-        for at in (0..code_bytes(F::FORMAT)).step_by(step) {
-            V::prefetch(codes.wrapping_add(AHEAD + at));
-            let stored = V::codes(codes.add(at));
-            if has_nibbles(F::FORMAT) {
-                V::store_codes(to.add(at), V::low(stored));
-                V::store_codes(to.add(at + 4 * step), V::high(stored));
-            } else {
-                V::store_codes(to.add(at), stored);
-            }
+        for line in (0..code_bytes(F::FORMAT)).step_by(64) {
+            V::prefetch(codes.wrapping_add(AHEAD + line));
+        }
+        for step in 0..4 {
+            let [low, high] = code_pair::<V, F>(codes, step);
+            V::store_codes(to.add(4 * PANEL_ROWS * step), low);
+            V::store_codes(to.add(4 * PANEL_ROWS * (step + 4)), high);
         }
     }
 }

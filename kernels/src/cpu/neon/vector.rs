@@ -132,6 +132,20 @@ unsafe impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
+    unsafe fn merge(codes: Self::Codes, upper: Self::Codes, left: i32, mask: u8) -> Self::Codes {
+        // SAFETY: the caller has the features.
+        unsafe {
+            #[expect(clippy::cast_possible_truncation, reason = "a byte is shifted by less than 8")]
+            let left = vdupq_n_s8(left as i8);
+            let mask = vdupq_n_u8(mask);
+            [
+                vorrq_u8(codes[0], vandq_u8(vshlq_u8(upper[0], left), mask)),
+                vorrq_u8(codes[1], vandq_u8(vshlq_u8(upper[1], left), mask)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(to: *mut u8, codes: Self::Codes) {
         // SAFETY: the caller lends room for 32 bytes.
         unsafe {

@@ -37,6 +37,12 @@ unsafe impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn merge(codes: Self::Codes, upper: Self::Codes, left: i32, mask: u8) -> Self::Codes {
+        let shifted = |byte: u8| if left >= 0 { byte << left } else { byte >> -left };
+        std::array::from_fn(|row| std::array::from_fn(|i| codes[row][i] | (shifted(upper[row][i]) & mask)))
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(to: *mut u8, codes: Self::Codes) {
         // SAFETY: the caller lends room for 64 bytes.
         unsafe { to.cast::<Self::Codes>().write_unaligned(codes) }
