@@ -1,9 +1,10 @@
 //! What a graphics processor makes of the shapes of language models: bytes a second of each product, what a dispatch
 //! costs, and whole steps of models with random weights.
 //!
-//! `cargo bench -p nanomind-kernels --bench gpu -- [--adapter NAME] [--formats Q4_0,Q4_K] [--models smollm2,qwen2,llama3] [--tokens 32]`
+//! `cargo bench -p nanomind-kernels --bench gpu -- [--adapter NAME] [--formats Q4_0,Q4_K] [--models smollm2,qwen2,llama3]
+//! [--tokens 128] [--prompt 512] [--cold 256]`
 //!
-//! Products go over enough copies of their weights that no cache holds them all. Times are those that the processor waits,
+//! `--cold` is how many megabytes of weights a product goes over. Products go over enough copies of their weights that no cache holds them all. Times are those that the processor waits,
 //! from submission to the end, so that they include what the driver takes.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss)]
 
@@ -17,8 +18,16 @@ use nanomind_kernels::gpu::{
 };
 use nanomind_kernels::{Format, RopeLayout, RopeTable};
 
-/// Bytes of weights that a bench goes over at least: more than caches hold.
-const COLD: usize = 256 << 20;
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// Bytes of weights that a product goes over: more than caches hold.
+    cold: usize,
+    /// Tokens of a prompt.
+    prompt: usize,
+    /// Tokens that follow it.
+    tokens: usize,
+}
 
 /// The sizes of a model.
 struct Shape {
@@ -84,7 +93,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let formats: Vec<Format> =
         Format::ALL.into_iter().filter(|format| formats.split(',').any(|name| name == format.name())).collect();
     let models = after("--models").unwrap_or_else(|| "smollm2,qwen2,llama3".to_owned());
-    let tokens: usize = after("--tokens").map_or(Ok(128), |text| text.parse())?;
+    let number = |flag: &str, usual: usize| after(flag).map_or(Ok(usual), |text| text.parse::<usize>());
+    let extent = Extent {
+        cold: number("--cold", 256)? << 20,
+        prompt: number("--prompt", 512)?,
+        tokens: number("--tokens", 128)?,
+    };
     let gpu = Gpu::open(&choice, None)?;
     let adapter = gpu.adapter();
     println!("{}, {}, {}; {}", adapter.name, adapter.backend, adapter.driver, adapter.features);
@@ -95,9 +109,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         for &format in formats.iter().filter(|format| shape.width.is_multiple_of(format.block_len())) {
             let [output, _, up, down] = [3, 4, 5, 6].map(|at| shape.matrices()[at]);
             for [rows, cols] in [output, up, down, [shape.vocab, shape.width]] {
-                product(&kernels, &clock, format, rows, cols)?;
+                product(&kernels, &clock, extent, format, [rows, cols])?;
             }
-            model(&kernels, &clock, shape, format, tokens)?;
+            model(&kernels, &clock, extent, shape, format)?;
         }
     }
     Ok(())
@@ -155,14 +169,20 @@ fn dispatches(kernels: &Kernels, clock: &Clock) -> Result<(), Box<dyn Error>> {
 }
 
 /// Bytes a second and operations a second of one shape.
-fn product(kernels: &Kernels, clock: &Clock, format: Format, rows: usize, cols: usize) -> Result<(), Box<dyn Error>> {
+fn product(
+    kernels: &Kernels,
+    clock: &Clock,
+    extent: Extent,
+    format: Format,
+    [rows, cols]: [usize; 2],
+) -> Result<(), Box<dyn Error>> {
     let bytes = weights(format, rows, cols);
-    let copies = (COLD / bytes.len()).clamp(1, 128);
+    let copies = (extent.cold / bytes.len()).clamp(1, 128);
     let matrices: Vec<Matrix> =
         (0..copies).map(|_| Matrix::upload(kernels, format, rows, cols, &bytes)).collect::<Result<_, _>>()?;
     let read: u64 = matrices.iter().map(Matrix::bytes).sum();
     let mut line = format!("{format:>5} {rows:>6} x {cols:>5}:");
-    for tokens in [1, 512] {
+    for tokens in [1, extent.prompt] {
         let (input, out) = (Rows::new(kernels, tokens, cols)?, Rows::new(kernels, tokens, rows)?);
         let used = if tokens == 1 { copies } else { copies.min(4) };
         let [_, took] = fastest(kernels, clock, |pass| {
@@ -232,18 +252,24 @@ impl Model<'_> {
     }
 }
 
-/// Tokens a second of a whole model: prefill of 512 and then decoding, each step's token read back before the next begins.
-fn model(kernels: &Kernels, clock: &Clock, shape: &Shape, format: Format, count: usize) -> Result<(), Box<dyn Error>> {
-    const PROMPT: usize = 512;
+/// Tokens a second of a whole model: a prompt and then decoding, each step's token read back before the next begins.
+fn model(
+    kernels: &Kernels,
+    clock: &Clock,
+    extent: Extent,
+    shape: &Shape,
+    format: Format,
+) -> Result<(), Box<dyn Error>> {
+    let Extent { cold, prompt, tokens: count } = extent;
     let upload = |[rows, cols]: [usize; 2]| Matrix::upload(kernels, format, rows, cols, &weights(format, rows, cols));
     let layer_bytes: usize =
         shape.matrices().iter().map(|[rows, cols]| rows * format.row_bytes(*cols).unwrap_or(0)).sum();
-    let distinct = COLD.div_ceil(layer_bytes).min(shape.layers);
+    let distinct = cold.div_ceil(layer_bytes).min(shape.layers);
     let layer = || -> Result<[Matrix; 7], Box<dyn Error>> {
         let [a, b, c, d, e, f, g] = shape.matrices();
         Ok([upload(a)?, upload(b)?, upload(c)?, upload(d)?, upload(e)?, upload(f)?, upload(g)?])
     };
-    let capacity = PROMPT + count;
+    let capacity = prompt + count;
     let cache = || KvCache::new(kernels, capacity, shape.kv_heads, shape.head_dim);
     let table = RopeTable::new(RopeLayout::Halves, shape.head_dim, 10_000.0, None);
     let model = Model {
@@ -253,18 +279,18 @@ fn model(kernels: &Kernels, clock: &Clock, shape: &Shape, format: Format, count:
         gain: Rows::of(kernels, &vec![1.0; shape.width])?,
         angles: RopeAngles::new(kernels, &table, capacity)?,
         caches: (0..shape.layers).map(|_| cache()).collect::<Result<_, _>>()?,
-        residual: Rows::new(kernels, PROMPT, shape.width)?,
-        qkv: Rows::new(kernels, PROMPT, (shape.heads + 2 * shape.kv_heads) * shape.head_dim)?,
-        attended: Rows::new(kernels, PROMPT, shape.heads * shape.head_dim)?,
-        hidden: Rows::new(kernels, PROMPT, shape.hidden)?,
-        spare: Rows::new(kernels, PROMPT, shape.hidden)?,
+        residual: Rows::new(kernels, prompt, shape.width)?,
+        qkv: Rows::new(kernels, prompt, (shape.heads + 2 * shape.kv_heads) * shape.head_dim)?,
+        attended: Rows::new(kernels, prompt, shape.heads * shape.head_dim)?,
+        hidden: Rows::new(kernels, prompt, shape.hidden)?,
+        spare: Rows::new(kernels, prompt, shape.hidden)?,
         logits: Rows::new(kernels, 1, shape.vocab)?,
-        tokens: Tokens::new(kernels, PROMPT)?,
+        tokens: Tokens::new(kernels, prompt)?,
     };
-    let [_, prefill] = fastest(kernels, clock, |pass| model.record(pass, PROMPT, 0))?;
+    let [_, prefill] = fastest(kernels, clock, |pass| model.record(pass, prompt, 0))?;
     let results = Results::new(kernels, 1)?;
     let (begun, mut recording, mut steps) = (clock.now(), Duration::ZERO, 0);
-    for position in PROMPT..capacity {
+    for position in prompt..capacity {
         let now = clock.now();
         let mut pass = kernels.pass();
         model.record(&mut pass, 1, position)?;
@@ -278,7 +304,7 @@ fn model(kernels: &Kernels, clock: &Clock, shape: &Shape, format: Format, count:
     println!(
         "{} {format}: prefill {:.0} tokens/s, decode {:.1} tokens/s ({:.0} us: {steps} steps, recording {:.0} us), {:.0} GB/s",
         shape.name,
-        PROMPT as f64 / prefill.as_secs_f64(),
+        prompt as f64 / prefill.as_secs_f64(),
         1.0 / each,
         each * 1e6,
         recording.as_secs_f64() / count as f64 * 1e6,
