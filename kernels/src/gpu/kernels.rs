@@ -18,8 +18,8 @@ pub(super) const STEPS: usize = 2048;
 /// All kernels on one device. Pipelines are compiled when they are first used, or taken from the device's cache.
 pub struct Kernels {
     gpu: Gpu,
-    /// Whether exactly 32 invocations run in step.
-    in_step: bool,
+    /// How many invocations run in step, where kernels may sum over them.
+    in_step: Option<u32>,
     pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
     /// The parameters of the steps of one submission, written before it.
     parameters: Buffer,
@@ -39,7 +39,22 @@ impl Kernels {
     /// # Errors
     /// The device is lost or has no memory.
     pub fn new(gpu: Gpu) -> Result<Kernels, GpuError> {
-        let in_step = gpu.adapter().features.subgroups == Some((32, 32));
+        let in_step = match gpu.adapter().features.subgroups {
+            Some((least, most)) if least == most && matches!(least, 8 | 16 | 32) => Some(least),
+            _ => None,
+        };
+        Kernels::that_sum(gpu, in_step)
+    }
+
+    /// The kernels of a device that use nothing that not every device has, slower on most: for comparison.
+    ///
+    /// # Errors
+    /// As those of [`Kernels::new`].
+    pub fn plain(gpu: Gpu) -> Result<Kernels, GpuError> {
+        Kernels::that_sum(gpu, None)
+    }
+
+    fn that_sum(gpu: Gpu, in_step: Option<u32>) -> Result<Kernels, GpuError> {
         let slot = slot(&gpu);
         let parameters = gpu.buffer("parameters", (STEPS * slot) as u64, BufferUse::Parameters)?;
         let nothing = gpu.buffer("nothing", 16, BufferUse::Storage)?;
@@ -92,10 +107,10 @@ impl Kernels {
         }
         let pipeline = self.gpu.pipeline(&PipelineText {
             label: shader.entry(),
-            wgsl: &shader.text(self.in_step),
+            wgsl: &shader.text(self.in_step.is_some()),
             entry: shader.entry(),
             bindings: shader.bindings(),
-            constants: &shader.constants(),
+            constants: &shader.constants(self.in_step),
         })?;
         let pipeline = Arc::new(pipeline);
         pipelines.insert(shader, Arc::clone(&pipeline));

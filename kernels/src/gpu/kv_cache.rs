@@ -109,7 +109,9 @@ impl RopeAngles {
     pub fn new(kernels: &Kernels, table: &RopeTable, positions: usize) -> Result<RopeAngles, GpuError> {
         let mut angles = crate::RopeAngles::new();
         angles.set(table, 0, positions);
-        let pairs: Vec<[f32; 2]> = angles.cosines_and_sines().collect();
+        let mut pairs: Vec<[f32; 2]> = angles.cosines_and_sines().collect();
+        // Something to bind where nothing is turned.
+        pairs.resize(pairs.len().max(1), [1.0, 0.0]);
         let buffer = kernels.gpu().upload("angles", bytemuck::cast_slice(&pairs))?;
         let interleaved = table.layout() == RopeLayout::Interleaved;
         Ok(RopeAngles { buffer, positions, pairs: table.rotated() / 2, interleaved })

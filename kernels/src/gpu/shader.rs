@@ -67,7 +67,7 @@ impl Shader {
         }
     }
 
-    /// Its text. `in_step` says that 32 invocations that follow each other run in step and can be summed over.
+    /// Its text. `in_step` says that invocations that follow each other run in step and can be summed over.
     pub(super) fn text(self, in_step: bool) -> String {
         let product = include_str!("shaders/product.wgsl");
         let lanes = match in_step {
@@ -91,14 +91,16 @@ impl Shader {
         }
     }
 
-    /// The values of its `override` constants.
-    pub(super) fn constants(self) -> Vec<(&'static str, f64)> {
+    /// The values of its `override` constants, where so many invocations run in step.
+    pub(super) fn constants(self, in_step: Option<u32>) -> Vec<(&'static str, f64)> {
         match self {
             Shader::ProductRows(_, variant) | Shader::ProductTiles(_, variant) => {
                 let Variant { normed, biased, adds, gated, function } = variant;
                 let flags = [("NORMED", normed), ("BIASED", biased), ("ADDS", adds), ("GATED", gated)];
                 let flags = flags.map(|(name, on)| (name, f64::from(u8::from(on))));
-                flags.into_iter().chain([("FUNCTION", f64::from(function))]).collect()
+                let in_step = in_step.filter(|_| matches!(self, Shader::ProductRows(..)));
+                let in_step = in_step.map(|size| ("IN_STEP", f64::from(size)));
+                flags.into_iter().chain([("FUNCTION", f64::from(function))]).chain(in_step).collect()
             }
             _ => Vec::new(),
         }

@@ -177,7 +177,7 @@ impl Pass<'_> {
     }
 
     /// Rotates queries where they are, and writes rotated keys and values to the cache: row `i` is at position
-    /// `first_position + i`. The three are columns of the same rows of one [`Rows`].
+    /// `first_position + i`. The three are columns of the same rows of one [`Rows`]. Angles of a table of no pairs turn nothing.
     ///
     /// # Errors
     /// A kernel does not compile, or the device is lost.

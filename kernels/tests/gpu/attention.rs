@@ -109,6 +109,7 @@ fn queries_and_keys_are_rotated_as_on_the_cpu_and_kept_in_half_precision() {
         (RopeLayout::Interleaved, 64),
         (RopeLayout::Halves, 32),
         (RopeLayout::Interleaved, 16),
+        (RopeLayout::Halves, 0),
     ] {
         let table = RopeTable::new(layout, rotated, 10_000.0, None);
         let angles = RopeAngles::new(&KERNELS, &table, capacity).expect("memory");

@@ -83,6 +83,25 @@ fn every_format_multiplies_as_its_dequantised_values_do() {
 }
 
 #[test]
+fn devices_without_subgroups_multiply_alike() {
+    let mut random = Random(7);
+    let kernels = Kernels::plain(KERNELS.gpu().clone()).expect("kernels");
+    let case = case(&mut random, Format::Q4_1, 37, 416);
+    let (matrix, x) = (case.uploaded(), random.floats(case.cols));
+    let gains = Rows::of(&KERNELS, &vec![1.0; case.cols]).expect("memory");
+    let (input, out) = (rows(case.cols, &x), Rows::new(&KERNELS, 1, case.rows).expect("memory"));
+    let square: f64 = x.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let normed: Vec<f64> = wide(&x).iter().map(|value| value / (square / case.cols as f64).sqrt()).collect();
+    for kernels in [&kernels, &*KERNELS] {
+        let mut pass = kernels.pass();
+        pass.product(Input::RmsNormed(input.all(), &gains, 0.0), &matrix, Epilogue::Store, out.all())
+            .expect("a kernel");
+        pass.finish().expect("submitted").wait().expect("done");
+        expect_close("few", &read(&out), &case.product(&normed));
+    }
+}
+
+#[test]
 fn epilogues_add_biases_and_residuals_and_apply_functions() {
     let mut random = Random(2);
     let case = case(&mut random, Format::Q4_0, 40, 96);
