@@ -9,8 +9,11 @@ use super::rows::{Rows, View};
 use super::shader::{Shader, Variant};
 use crate::Nonlinearity;
 
-/// Tokens up to which each reads the weights for itself; more share what was read, in tiles.
+/// Tokens up to which each reads the weights for itself; more share what was read, in tiles, …
 const FEW: usize = 4;
+
+/// … and more than so many in larger ones.
+const SOME: usize = 32;
 
 /// Matrices of one step at most.
 const MATRICES: usize = 3;
@@ -158,10 +161,14 @@ impl Pass<'_> {
             Input::Rows(rows) => (rows, None, 0.0),
             Input::RmsNormed(rows, gain, eps) => (rows, Some(gain), eps),
         };
-        let (tokens, few) = (first.out.rows(), first.out.rows() <= FEW);
-        let gated = first.variant.gated;
-        // As many as a workgroup makes of one matrix.
-        let each = if few { 16 } else { 32 } / if gated { 2 } else { 1 };
+        let (tokens, gated, format) = (first.out.rows(), first.variant.gated, first.matrix.format());
+        // As many rows as a workgroup makes, of a gate half as many of both matrices; and tokens.
+        let (shader, rows, side) = match tokens {
+            0..=FEW => (Shader::ProductRows(format, first.variant), 16, 1),
+            0..=SOME => (Shader::ProductTiles(format, first.variant), 32, 32),
+            _ => (Shader::ProductBlocks(format, first.variant), 64, 64),
+        };
+        let each = if gated { rows / 2 } else { rows };
         let [from, from_stride] = fours(input);
         let mut parameters = [0_u32; 32];
         parameters[..8].copy_from_slice(&[
@@ -190,12 +197,7 @@ impl Pass<'_> {
         let nothing: &Buffer = &self.kernels().nothing;
         let (gain, bias) = (gain.map_or(nothing, Rows::buffer), first.bias.map_or(nothing, Rows::buffer));
         let buffers = [&*first.shard.place.buffer, input.buffer(), gain, bias, first.out.buffer()];
-        let format = first.matrix.format();
-        let (shader, tokens) = match few {
-            true => (Shader::ProductRows(format, first.variant), tokens),
-            false => (Shader::ProductTiles(format, first.variant), tokens.div_ceil(32)),
-        };
-        self.step(shader, &buffers, &parameters, [groups, tokens, 1])
+        self.step(shader, &buffers, &parameters, [groups, tokens.div_ceil(side), 1])
     }
 }
 

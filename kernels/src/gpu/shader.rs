@@ -12,8 +12,10 @@ pub(super) const PARAMETERS: usize = 128;
 pub(super) enum Shader {
     /// A product of few tokens with weights of a format.
     ProductRows(Format, Variant),
-    /// A product of many tokens.
+    /// A product of more tokens, 32 at a time.
     ProductTiles(Format, Variant),
+    /// A product of many tokens, 64 at a time.
+    ProductBlocks(Format, Variant),
     Embed(Format),
     Rotate,
     Attention,
@@ -44,6 +46,7 @@ impl Shader {
         match self {
             Shader::ProductRows(..) => "product_rows",
             Shader::ProductTiles(..) => "product_tiles",
+            Shader::ProductBlocks(..) => "product_blocks",
             Shader::Embed(_) => "embed",
             Shader::Rotate => "rotate",
             Shader::Attention => "attention",
@@ -57,7 +60,7 @@ impl Shader {
     /// How it reaches its buffers, the parameters first.
     pub(super) fn bindings(self) -> &'static [Access] {
         match self {
-            Shader::ProductRows(..) | Shader::ProductTiles(..) => &[P, R, R, R, R, W],
+            Shader::ProductRows(..) | Shader::ProductTiles(..) | Shader::ProductBlocks(..) => &[P, R, R, R, R, W],
             Shader::Embed(_) => &[P, R, R, W],
             Shader::Rotate => &[P, R, W, W, W],
             Shader::Attention => &[P, R, R, R, W],
@@ -81,6 +84,9 @@ impl Shader {
             Shader::ProductTiles(format, _) => {
                 format!("{product}{}{}", weights(format), include_str!("shaders/product_tiles.wgsl"))
             }
+            Shader::ProductBlocks(format, _) => {
+                format!("{product}{}{}", weights(format), include_str!("shaders/product_blocks.wgsl"))
+            }
             Shader::Embed(format) => format!("{}{}", include_str!("shaders/embed.wgsl"), weights(format)),
             Shader::Rotate => include_str!("shaders/rotate.wgsl").to_owned(),
             Shader::Attention => include_str!("shaders/attention.wgsl").to_owned(),
@@ -94,7 +100,7 @@ impl Shader {
     /// The values of its `override` constants, where so many invocations run in step.
     pub(super) fn constants(self, in_step: Option<u32>) -> Vec<(&'static str, f64)> {
         match self {
-            Shader::ProductRows(_, variant) | Shader::ProductTiles(_, variant) => {
+            Shader::ProductRows(_, variant) | Shader::ProductTiles(_, variant) | Shader::ProductBlocks(_, variant) => {
                 let Variant { normed, biased, adds, gated, function } = variant;
                 let flags = [("NORMED", normed), ("BIASED", biased), ("ADDS", adds), ("GATED", gated)];
                 let flags = flags.map(|(name, on)| (name, f64::from(u8::from(on))));

@@ -5,13 +5,20 @@ var<workgroup> weight_tile: array<vec4f, 288>;
 var<workgroup> input_tile: array<vec4f, 288>;
 var<workgroup> square_tile: array<f32, 256>;
 
+fn dots(four: vec4f, inputs: array<vec4f, 4>) -> vec4f {
+    return vec4f(dot(four, inputs[0]), dot(four, inputs[1]), dot(four, inputs[2]), dot(four, inputs[3]));
+}
+
 @compute @workgroup_size(64)
 fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
     let each = select(4u, 2u, GATED);
     let work = work_of(group.x, 8u * each);
     let first_token = group.y * 32u;
     let mine = vec2u(index / 8u, index % 8u);
-    var sums: array<vec4f, 4>;
+    var first = vec4f();
+    var second = vec4f();
+    var third = vec4f();
+    var fourth = vec4f();
     var squares = vec4f();
     for (var chunk = 0u; chunk < p.chunks; chunk += 4u) {
         for (var turn = 0u; turn < 2u; turn++) {
@@ -53,10 +60,12 @@ fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
                 input_tile[(mine.y + 16u) * STRIDE + k],
                 input_tile[(mine.y + 24u) * STRIDE + k],
             );
-            for (var row = 0u; row < 4u; row++) {
-                let four = weight_tile[(4u * mine.x + row) * STRIDE + k];
-                sums[row] += vec4f(dot(four, inputs[0]), dot(four, inputs[1]), dot(four, inputs[2]), dot(four, inputs[3]));
-            }
+            // By name and not in a loop: what is indexed might not stay in registers.
+            let at = 4u * mine.x * STRIDE + k;
+            first += dots(weight_tile[at], inputs);
+            second += dots(weight_tile[at + STRIDE], inputs);
+            third += dots(weight_tile[at + 2u * STRIDE], inputs);
+            fourth += dots(weight_tile[at + 3u * STRIDE], inputs);
         }
         workgroupBarrier();
     }
@@ -73,7 +82,7 @@ fn product_tiles(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
     for (var turn = 0u; turn < 4u; turn++) {
         let token = first_token + mine.y + 8u * turn;
         let row = work.first + each * mine.x;
-        let values = factors[turn] * vec4f(sums[0][turn], sums[1][turn], sums[2][turn], sums[3][turn]);
+        let values = factors[turn] * vec4f(first[turn], second[turn], third[turn], fourth[turn]);
         put(work, row, token, values[0], values[2]);
         put(work, row + 1u, token, values[1], values[3]);
         if !GATED {
