@@ -27,8 +27,8 @@ pub struct Kernels {
     pub(super) nothing: Buffer,
     /// Weights, norms and biases.
     arena: Mutex<Arena>,
-    /// What steps leave for the next step.
-    scratch: Mutex<Option<Arc<Buffer>>>,
+    /// What steps leave for the next step, which may read one and write the other.
+    scratch: [Mutex<Option<Arc<Buffer>>>; 2],
     /// Held from the writing of parameters to the submission that reads them; has their memory meanwhile.
     submitting: Mutex<Vec<Vec<u32>>>,
 }
@@ -65,7 +65,7 @@ impl Kernels {
             parameters,
             nothing,
             arena: Mutex::default(),
-            scratch: Mutex::default(),
+            scratch: Default::default(),
             submitting: Mutex::default(),
         })
     }
@@ -125,13 +125,13 @@ impl Kernels {
         lock(&self.arena).place(&self.gpu, what, bytes)
     }
 
-    /// Memory for so many words that one step leaves to the next.
+    /// Memory for so many words that one step leaves to the next; there are two, 0 and 1.
     ///
     /// # Errors
     /// The device is lost or has no memory.
-    pub(super) fn scratch(&self, words: usize) -> Result<Arc<Buffer>, GpuError> {
+    pub(super) fn scratch(&self, which: usize, words: usize) -> Result<Arc<Buffer>, GpuError> {
         let bytes = 4 * words as u64;
-        let mut scratch = lock(&self.scratch);
+        let mut scratch = lock(&self.scratch[which]);
         match &*scratch {
             Some(buffer) if buffer.bytes() >= bytes => Ok(Arc::clone(buffer)),
             _ => {

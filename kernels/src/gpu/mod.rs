@@ -14,6 +14,7 @@ mod kv_cache;
 mod matrix;
 mod packing;
 mod pass;
+mod pick;
 mod product;
 mod results;
 mod rows;

@@ -163,10 +163,12 @@ impl Pass<'_> {
         };
         let (tokens, gated, format) = (first.out.rows(), first.variant.gated, first.matrix.format());
         // As many rows as a workgroup makes, of a gate half as many of both matrices; and tokens.
-        let (shader, rows, side) = match tokens {
-            0..=FEW => (Shader::ProductRows(format, first.variant), 16, 1),
-            0..=SOME => (Shader::ProductTiles(format, first.variant), 32, 32),
-            _ => (Shader::ProductBlocks(format, first.variant), 64, 64),
+        let (shader, rows, side) = if tokens <= FEW {
+            (Shader::ProductRows(format, first.variant), 16, 1)
+        } else if tokens <= SOME {
+            (Shader::ProductTiles(format, first.variant), 32, 32)
+        } else {
+            (Shader::ProductBlocks(format, first.variant), 64, 64)
         };
         let each = if gated { rows / 2 } else { rows };
         let [from, from_stride] = fours(input);

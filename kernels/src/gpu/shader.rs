@@ -21,6 +21,7 @@ pub(super) enum Shader {
     Attention,
     AttentionJoin,
     Argmax,
+    TopK,
     Norm,
     Elements,
 }
@@ -52,6 +53,7 @@ impl Shader {
             Shader::Attention => "attention",
             Shader::AttentionJoin => "attention_join",
             Shader::Argmax => "argmax",
+            Shader::TopK => "top_k",
             Shader::Norm => "norm",
             Shader::Elements => "elements",
         }
@@ -64,7 +66,7 @@ impl Shader {
             Shader::Embed(_) => &[P, R, R, W],
             Shader::Rotate => &[P, R, W, W, W],
             Shader::Attention => &[P, R, R, R, W],
-            Shader::AttentionJoin | Shader::Argmax => &[P, R, W],
+            Shader::AttentionJoin | Shader::Argmax | Shader::TopK => &[P, R, W],
             Shader::Norm => &[P, R, R, R, W],
             Shader::Elements => &[P, R, R, W],
         }
@@ -92,6 +94,7 @@ impl Shader {
             Shader::Attention => include_str!("shaders/attention.wgsl").to_owned(),
             Shader::AttentionJoin => include_str!("shaders/attention_join.wgsl").to_owned(),
             Shader::Argmax => include_str!("shaders/argmax.wgsl").to_owned(),
+            Shader::TopK => include_str!("shaders/top_k.wgsl").to_owned(),
             Shader::Norm => include_str!("shaders/norm.wgsl").to_owned(),
             Shader::Elements => include_str!("shaders/elements.wgsl").to_owned(),
         }

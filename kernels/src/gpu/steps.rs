@@ -253,7 +253,7 @@ impl Pass<'_> {
         let scratch = match stretches {
             1 => None,
             // As much as the longest context wants, so that an answer that grows does not.
-            _ => Some(self.kernels().scratch(FEW_QUERIES * STRETCHES * (head_dim + 2))?),
+            _ => Some(self.kernels().scratch(0, FEW_QUERIES * STRETCHES * (head_dim + 2))?),
         };
         let output = scratch.as_deref().unwrap_or(out.buffer());
         let parameters = [
@@ -275,24 +275,5 @@ impl Pass<'_> {
         let Some(scratch) = scratch else { return Ok(()) };
         let parameters = [word(heads), word(head_dim), word(out.at()), word(out.stride()), word(stretches)];
         self.step(Shader::AttentionJoin, &[&scratch, out.buffer()], &parameters, [heads, tokens, 1])
-    }
-
-    /// The first place of the largest value of each row, not-a-numbers aside, 0 where there is none: greedy sampling. Row `i`
-    /// goes to place `first + i` of `out`.
-    ///
-    /// # Errors
-    /// A kernel does not compile, or the device is lost or has no memory for the workspace.
-    ///
-    /// # Panics
-    /// There is no room for so many.
-    pub fn argmax(&mut self, rows: View<'_>, out: &Tokens, first: usize) -> Result<(), GpuError> {
-        assert!(first + rows.rows() <= out.count(), "{} tokens at {first} of {}", rows.rows(), out.count());
-        let stretches = rows.width().div_ceil(2048).clamp(1, 256);
-        let scratch = self.kernels().scratch(2 * stretches * rows.rows())?;
-        let (count, each) = (rows.width(), rows.width().div_ceil(stretches));
-        let all = [rows.at(), rows.stride(), count, each, 0, 2 * stretches, 0].map(word);
-        self.step(Shader::Argmax, &[rows.buffer(), &scratch], &all, [stretches, rows.rows(), 1])?;
-        let last = [0, 2 * stretches, stretches, stretches, first, 1, 1].map(word);
-        self.step(Shader::Argmax, &[&scratch, out.buffer()], &last, [1, rows.rows(), 1])
     }
 }

@@ -95,6 +95,32 @@ fn the_first_of_the_largest_values_is_picked_as_on_the_cpu() {
 }
 
 #[test]
+fn candidates_are_the_largest_values_in_order_with_their_places() {
+    let mut random = Random(16);
+    for (width, k) in [(1, 1), (5, 8), (1024, 3), (3000, 40), (151_936, 64)] {
+        let mut x = random.floats(2 * width);
+        x[width / 3] = 9.0;
+        x[width / 2] = 9.0;
+        x[width] = f32::NAN;
+        let (input, out) = (rows(width, &x), Tokens::new(&KERNELS, 4 * k + 1).expect("memory"));
+        let results = Results::new(&KERNELS, 4 * k).expect("memory");
+        let mut pass = KERNELS.pass();
+        pass.top_k(input.all(), k, &out, 1).expect("a kernel");
+        pass.fetch_tokens(&out, 1, 4 * k, &results, 0);
+        let mut found = vec![0; 4 * k];
+        results.tokens(pass.finish().expect("submitted"), &mut found).expect("read");
+        for (row, found) in x.chunks_exact(width).zip(found.chunks_exact(2 * k)) {
+            let mut order: Vec<usize> = (0..width).filter(|at| !row[*at].is_nan()).collect();
+            order.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+            let expected = order.iter().take(k).flat_map(|at| [row[*at].to_bits(), *at as u32]);
+            let count = 2 * k.min(order.len());
+            assert_eq!(found[..count], expected.collect::<Vec<u32>>(), "{k} of {width}");
+            assert!(found[count..].chunks_exact(2).all(|pair| pair[1] == u32::MAX), "{k} of {width}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn rows_come_back_and_are_copied_bit_for_bit() {
     let mut random = Random(15);
     let x = random.floats(4 * 13);
