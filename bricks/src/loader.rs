@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::{self as kernels, Backend, Cpu, Format, ShapeError, backend};
+use nanomind_kernels::backend::Part;
+use nanomind_kernels::{self as kernels, Backend, BackendError, Cpu, Format};
 
 use crate::gguf::{Gguf, GgufError, GgufProblem, TensorInfo};
 
@@ -14,7 +15,7 @@ pub enum ModelError {
     /// A field or tensor of the file is missing, out of bounds or contradicts another.
     #[error(transparent)]
     Gguf(#[from] GgufError),
-    /// The kernels refuse a tensor.
+    /// The kernels refuse a tensor, or the device it goes to does.
     #[error("{file}: tensor `{tensor}`: {source}")]
     Pack {
         /// The model file.
@@ -22,7 +23,7 @@ pub enum ModelError {
         /// Name of the tensor.
         tensor: String,
         /// What the kernels expected.
-        source: ShapeError,
+        source: BackendError,
     },
     /// The file holds a tensor that this model has no use for.
     #[error("{file}: tensor `{tensor}`: expected only tensors of the architecture, found one that would be ignored")]
@@ -43,14 +44,29 @@ pub struct LoadProgress {
     pub total_bytes: u64,
 }
 
-/// A projection on a backend.
-pub(crate) type Linear<B = Cpu> = backend::Linear<B>;
-
 /// Whether a projection has a bias.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bias {
     Required,
     Optional,
+}
+
+/// A projection in a file, checked.
+struct Found {
+    /// Name of the tensor of its weights.
+    name: String,
+    info: TensorInfo,
+    format: Format,
+    rows: usize,
+    cols: usize,
+    bias: Option<Vec<f32>>,
+}
+
+impl Found {
+    fn part<'a>(&self, gguf: &'a Gguf) -> Part<'a> {
+        let Found { format, rows, cols, .. } = *self;
+        Part { format, rows, cols, bytes: gguf.tensor_bytes(&self.info), bias: self.bias.clone() }
+    }
 }
 
 /// Takes tensors out of a file one by one and remembers which.
@@ -63,6 +79,8 @@ pub(crate) struct Loader<'a, B: Backend = Cpu> {
     used: HashSet<String>,
     done_bytes: u64,
     total_bytes: u64,
+    /// Format and number of weights of each projection so far.
+    projections: Vec<(Format, usize)>,
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
@@ -76,7 +94,17 @@ impl<'a, B: Backend> Loader<'a, B> {
         progress: &'a mut dyn FnMut(LoadProgress),
     ) -> Loader<'a, B> {
         let total_bytes = gguf.tensors().filter(|info| ours(info.name())).map(|info| info.byte_len() as u64).sum();
-        Loader { gguf, backend, lane, ours, used: HashSet::new(), done_bytes: 0, total_bytes, progress }
+        Loader {
+            gguf,
+            backend,
+            lane,
+            ours,
+            used: HashSet::new(),
+            done_bytes: 0,
+            total_bytes,
+            projections: Vec::new(),
+            progress,
+        }
     }
 
     /// The file.
@@ -127,7 +155,7 @@ impl<'a, B: Backend> Loader<'a, B> {
     /// A tensor of `len` numbers as f32, on the backend.
     pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<B::Vector, ModelError> {
         let numbers = self.numbers(name, 1, len)?;
-        self.backend.vector(numbers).map_err(|source| self.shape_error(name, source))
+        self.backend.vector(numbers).map_err(|source| self.refused(name, source))
     }
 
     /// A tensor `[rows, cols]` of numbers as f32, on the host.
@@ -139,7 +167,7 @@ impl<'a, B: Backend> Loader<'a, B> {
     fn dequantize(&mut self, name: &str, info: &TensorInfo, format: Format) -> Result<Vec<f32>, ModelError> {
         let mut out = vec![0.0; info.elements()];
         kernels::dequantize(format, self.gguf.tensor_bytes(info), &mut out)
-            .map_err(|source| self.shape_error(name, source))?;
+            .map_err(|source| self.refused(name, source.into()))?;
         if let Some(found) = out.iter().find(|number| !number.is_finite()) {
             return Err(self.wrong(name, "finite numbers".into(), format!("{found}")));
         }
@@ -148,10 +176,53 @@ impl<'a, B: Backend> Loader<'a, B> {
     }
 
     /// The projection `NAME.weight` `[rows, cols]` with its bias `NAME.bias` `[rows]`.
-    pub(crate) fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear<B>, ModelError> {
-        let weight = format!("{name}.weight");
-        let (info, format) = self.tensor(&weight, rows, cols)?;
-        self.pack(name, info, format, rows, cols, bias)
+    pub(crate) fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<B::Linear, ModelError> {
+        let found = self.find(name, rows, cols, bias)?;
+        self.take_linear(found)
+    }
+
+    /// Projections of rows of `cols` values to queries, keys and values, as [`Loader::linear`] finds them.
+    pub(crate) fn attention(
+        &mut self,
+        parts: [(&str, usize); 3],
+        cols: usize,
+        bias: Bias,
+    ) -> Result<B::Attention, ModelError> {
+        let [query, key, value] = parts.map(|(name, rows)| self.find(name, rows, cols, bias));
+        let found = [query?, key?, value?];
+        let (gguf, backend, lane) = (self.gguf, self.backend, self.lane);
+        let parts = found.each_ref().map(|found| found.part(gguf));
+        let mut taken = 0;
+        let taken_to = backend.attention(lane, parts, &mut || self.taken(&found, &mut taken));
+        taken_to.map_err(|source| self.refused(&found[taken.min(2)].name, source))
+    }
+
+    /// Projections of rows of `cols` values to a gate and what it lets through, as [`Loader::linear`] finds them.
+    pub(crate) fn gate(&mut self, names: [&str; 2], rows: usize, cols: usize) -> Result<B::Gate, ModelError> {
+        let [gate, up] = names.map(|name| self.find(name, rows, cols, Bias::Optional));
+        let found = [gate?, up?];
+        let (gguf, backend, lane) = (self.gguf, self.backend, self.lane);
+        let parts = found.each_ref().map(|found| found.part(gguf));
+        let mut taken = 0;
+        let taken_to = backend.gate(lane, parts, &mut || self.taken(&found, &mut taken));
+        taken_to.map_err(|source| self.refused(&found[taken.min(1)].name, source))
+    }
+
+    /// Another of `found` was taken.
+    fn taken(&mut self, found: &[Found], taken: &mut usize) {
+        if let Some(found) = found.get(*taken) {
+            self.gguf.release_tensor(&found.info);
+            self.advance(&found.info);
+        }
+        *taken += 1;
+    }
+
+    /// The format that most weights of the projections from the `first` taken on have.
+    pub(crate) fn main_format(&self, first: usize) -> Format {
+        let projections = self.projections.get(first..).unwrap_or_default();
+        let weights = |format| projections.iter().filter(|(other, _)| *other == format).map(|(_, count)| count).sum();
+        let formats = projections.iter().map(|(format, _)| *format);
+        formats.max_by_key(|format| -> usize { weights(*format) }).unwrap_or(Format::F32)
     }
 
     /// The convolution `NAME.weight` `[rows, channels, size, size]` with steps of its size and its bias `NAME.bias`, as
@@ -162,7 +233,7 @@ impl<'a, B: Backend> Loader<'a, B> {
         rows: usize,
         channels: usize,
         size: usize,
-    ) -> Result<Linear<B>, ModelError> {
+    ) -> Result<B::Linear, ModelError> {
         let weight = format!("{name}.weight");
         let info = self.gguf.tensor(&weight)?.clone();
         let expected = [rows, channels, size, size].map(|side| side as u64);
@@ -171,7 +242,8 @@ impl<'a, B: Backend> Loader<'a, B> {
             return Err(self.wrong(&weight, format!("shape {expected:?}"), format!("{found:?}")));
         }
         let (info, format) = self.take(&weight, info)?;
-        self.pack(name, info, format, rows, channels * size * size, Bias::Optional)
+        let bias = self.bias(name, rows, Bias::Optional)?;
+        self.take_linear(Found { name: weight, info, format, rows, cols: channels * size * size, bias })
     }
 
     /// The weights of a convolution of each channel by itself, `[channels, 1, size, size]`, as f32.
@@ -186,31 +258,31 @@ impl<'a, B: Backend> Loader<'a, B> {
         self.dequantize(name, &info, format)
     }
 
-    fn pack(
-        &mut self,
-        name: &str,
-        info: TensorInfo,
-        format: Format,
-        rows: usize,
-        cols: usize,
-        bias: Bias,
-    ) -> Result<Linear<B>, ModelError> {
+    /// The projection `NAME.weight` `[rows, cols]` with its bias, as it lies in the file.
+    fn find(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Found, ModelError> {
         let weight = format!("{name}.weight");
-        let matrix = self
-            .backend
-            .matrix(self.lane, format, rows, cols, self.gguf.tensor_bytes(&info))
-            .map_err(|source| self.shape_error(&weight, source))?;
-        self.gguf.release_tensor(&info);
-        self.advance(&info);
-        let name = format!("{name}.bias");
-        let bias = match bias == Bias::Required || self.has(&name) {
-            true => Some(self.vector(&name, rows)?),
-            false => None,
-        };
-        Ok(Linear { matrix, bias })
+        let (info, format) = self.tensor(&weight, rows, cols)?;
+        self.projections.push((format, rows * cols));
+        Ok(Found { name: weight, info, format, rows, cols, bias: self.bias(name, rows, bias)? })
     }
 
-    fn shape_error(&self, tensor: &str, source: ShapeError) -> ModelError {
+    fn bias(&mut self, name: &str, rows: usize, bias: Bias) -> Result<Option<Vec<f32>>, ModelError> {
+        let name = format!("{name}.bias");
+        match bias == Bias::Required || self.has(&name) {
+            true => self.numbers(&name, 1, rows).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn take_linear(&mut self, found: Found) -> Result<B::Linear, ModelError> {
+        let taken = self.backend.linear(self.lane, found.part(self.gguf));
+        let linear = taken.map_err(|source| self.refused(&found.name, source))?;
+        self.gguf.release_tensor(&found.info);
+        self.advance(&found.info);
+        Ok(linear)
+    }
+
+    fn refused(&self, tensor: &str, source: BackendError) -> ModelError {
         ModelError::Pack { file: self.gguf.file().to_owned(), tensor: tensor.to_owned(), source }
     }
 

@@ -36,7 +36,7 @@ mod shape_error;
 
 pub use activations::Activations;
 pub use attention::{KvView, attention, attention_to_all};
-pub use backend::{Backend, Cpu};
+pub use backend::{Backend, BackendError, Cpu};
 pub use convolution::Convolution;
 pub use cpu::{Epilogue, Product};
 pub use dequantize::dequantize;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use nanomind_hal::tabm::ElementType;
+use nanomind_kernels::BackendError;
 
 /// Why a step was not taken. The sequence is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum StepError {
     /// The sequence was made for a model of another shape.
     #[error("the sequence was made for another model")]
     OtherModel,
+    /// The device failed on the way. The sequence holds what it held before the chunk in which it did.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// Nothing to read.
     #[error("expected at least one position to read, found none")]
     EmptyPrompt,

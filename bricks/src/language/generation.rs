@@ -9,11 +9,12 @@ use nanomind_hal::{JobCost, Lane};
 
 use super::error::StepError;
 use super::lookup::Lookup;
-use super::model::{LanguageModel, Logits, Reading};
-use super::relocation::{Relocation, RelocationError};
+use super::model::{LanguageModel, Logits};
+use super::placed::Form;
 use super::segments::{PromptPart, Segment};
 use super::sequence::{HistoryEntry, Sequence};
 use super::stop::{StopMatcher, StopStep};
+use super::together::Answers;
 use crate::sampler::{Sampler, Sampling};
 use crate::shape::LanguageShape;
 use crate::tokenizer::{StreamDecoder, TokenId, Tokenizer};
@@ -70,6 +71,8 @@ pub enum FinishReason {
     MaxTokens,
     /// No position is free for another token.
     ContextFull,
+    /// The device that computes failed: [`Generation::failure`] says why.
+    Failed,
 }
 
 /// How far the prompt has been read.
@@ -116,9 +119,9 @@ pub struct Counters {
 
 /// The state of one request.
 pub struct Generation {
-    model: Arc<LanguageModel>,
+    pub(super) model: Arc<LanguageModel>,
     tokenizer: Arc<Tokenizer>,
-    sequence: Sequence,
+    pub(super) sequence: Sequence,
     /// What is left of the prompt; `read` positions of it are in the cache.
     prompt: Vec<PromptPart>,
     read: usize,
@@ -126,13 +129,14 @@ pub struct Generation {
     stop: StopMatcher,
     decoder: StreamDecoder,
     /// What the next step reads: the last token chosen, and guesses at those after it. Nothing before the first choice.
-    reading: Vec<TokenId>,
+    pub(super) reading: Vec<TokenId>,
     lookup: Lookup,
     text: String,
     counters: Counters,
     max_tokens: usize,
     ignore_end: bool,
     finished: Option<FinishReason>,
+    failure: Option<StepError>,
 }
 
 impl Generation {
@@ -175,6 +179,7 @@ impl Generation {
             lookup: Lookup::new(options.speculate),
             text: String::new(),
             finished: None,
+            failure: None,
             model,
             tokenizer,
             sequence,
@@ -197,7 +202,11 @@ impl Generation {
         if len > 0 {
             let segments: Vec<Segment<'_>> = self.prompt.iter().map(PromptPart::as_segment).collect();
             let logits = if len == left { Logits::Last } else { Logits::None };
-            self.model.read(lane, &mut self.sequence, &segments, self.read, len, logits);
+            let (range, form) = (self.read..self.read + len, self.form());
+            if let Err(error) = self.model.read(lane, &mut self.sequence, &segments, range, logits, form) {
+                self.fail(error);
+                return self.progress();
+            }
             self.read += len;
         }
         let progress = self.progress();
@@ -213,59 +222,48 @@ impl Generation {
     pub fn decode(mut self, lane: &Lane) -> (Generation, Step) {
         self.finish_prompt(lane);
         let rows = self.reading.len();
-        if rows > 0 {
-            self.model.read(lane, &mut self.sequence, &[Segment::Tokens(&self.reading)], 0, rows, Logits::All);
+        if self.reads() {
+            let (segments, form) = ([Segment::Tokens(&self.reading)], self.form());
+            if let Err(error) = self.model.read(lane, &mut self.sequence, &segments, 0..rows, Logits::All, form) {
+                self.fail(error);
+            }
         }
-        let mut logits = std::mem::take(&mut self.sequence.logits);
-        let step = self.choose(&mut logits);
-        self.sequence.logits = logits;
+        let mut answers = Answers::take(&mut self.sequence);
+        let step = self.choose(&mut answers.logits, &answers.picks);
+        answers.give_back(&mut self.sequence);
         (self, step)
     }
 
-    /// A decode step of each of `generations`, whose weights are read once for all of them. Each gets the tokens that it
-    /// would get alone.
-    ///
-    /// # Panics
-    /// They are not all of one model.
-    pub fn decode_batch(lane: &Lane, generations: &mut [Generation]) -> Vec<Step> {
-        let Some(model) = generations.first().map(|first| first.model.clone()) else { return Vec::new() };
-        assert!(generations.iter().all(|one| Arc::ptr_eq(&one.model, &model)), "expected generations of one model");
-        generations.iter_mut().for_each(|generation| generation.finish_prompt(lane));
-        let mut readings = Vec::with_capacity(generations.len());
-        for Generation { sequence, reading, .. } in generations.iter_mut().filter(|one| !one.reading.is_empty()) {
-            readings.push(Reading { sequence, tokens: reading });
-        }
-        model.read_batch(lane, &mut readings);
-        // The logits of all are in the workspace of the first that has read.
-        let lender = generations.iter().position(|one| !one.reading.is_empty());
-        let lent = lender.map(|at| std::mem::take(&mut generations[at].sequence.logits));
-        let mut logits = lent.unwrap_or_default();
-        let (mut steps, mut rest) = (Vec::with_capacity(generations.len()), &mut logits[..]);
-        for generation in &mut *generations {
-            if generation.reading.is_empty() {
-                let mut own = std::mem::take(&mut generation.sequence.logits);
-                steps.push(generation.choose(&mut own));
-                generation.sequence.logits = own;
-            } else {
-                let rows = generation.reading.len() * model.config().vocab;
-                steps.push(generation.choose(rest.split_off_mut(..rows).unwrap_or_default()));
-            }
-        }
-        if let Some(at) = lender {
-            generations[at].sequence.logits = logits;
-        }
-        steps
+    /// Whether its next step reads anything.
+    pub(super) fn reads(&self) -> bool {
+        self.finished.is_none() && !self.reading.is_empty()
     }
 
-    fn finish_prompt(&mut self, lane: &Lane) {
+    /// In what form this request wants answers.
+    pub(super) fn form(&self) -> Form {
+        let sampling = self.sampler.sampling();
+        match sampling.is_greedy() && !sampling.has_penalties() {
+            true => self.model.greedy_form(),
+            false => Form::Logits,
+        }
+    }
+
+    /// Ends the request: the device failed.
+    pub(super) fn fail(&mut self, error: StepError) {
+        self.finished = Some(FinishReason::Failed);
+        self.failure = Some(error);
+    }
+
+    pub(super) fn finish_prompt(&mut self, lane: &Lane) {
         if self.finished.is_none() && !self.progress().is_complete() {
             self.read_prompt(lane, usize::MAX);
         }
     }
 
-    /// Chooses from `logits`, `[vocab]` for each token of what was read: a token after the first, and where that is what
-    /// was guessed, one after the guess, and so on. The sampler sees what it would see without guesses.
-    fn choose(&mut self, logits: &mut [f32]) -> Step {
+    /// Chooses from `logits`, `[vocab]` for each token of what was read, where there are no `picks` of theirs: a token after
+    /// the first, and where that is what was guessed, one after the guess, and so on. The sampler sees what it would see
+    /// without guesses.
+    pub(super) fn choose(&mut self, logits: &mut [f32], picks: &[TokenId]) -> Step {
         if let Some(reason) = self.finished {
             return Step { finished: Some(reason), ..Step::default() };
         }
@@ -275,8 +273,12 @@ impl Generation {
         }
         let mut step = Step::default();
         let guesses = self.reading.len().saturating_sub(1);
-        for (row, logits) in logits.chunks_exact_mut(self.model.config().vocab).enumerate() {
-            let token = self.sampler.sample(logits);
+        let vocab = self.model.config().vocab;
+        for row in 0..self.reading.len().max(1) {
+            let token = match picks.get(row) {
+                Some(pick) => *pick,
+                None => self.sampler.sample(&mut logits[row * vocab..(row + 1) * vocab]),
+            };
             self.sampler.accept(token);
             self.counters.generated += 1;
             step.tokens.push(token);
@@ -353,6 +355,11 @@ impl Generation {
         self.finished
     }
 
+    /// Why the device failed, where that ended the answer.
+    pub fn failure(&self) -> Option<&StepError> {
+        self.failure.as_ref()
+    }
+
     /// The answer so far, without text that is held back.
     pub fn text(&self) -> &str {
         &self.text
@@ -373,21 +380,6 @@ impl Generation {
         &self.sequence
     }
 
-    /// Goes on with the model that `relocation` leads to: the next step is taken there, as it would have been here.
-    ///
-    /// # Errors
-    /// The sequence cannot move; the request comes back as it was.
-    pub fn relocate(mut self, relocation: Relocation) -> Result<Generation, Box<(RelocationError, Generation)>> {
-        let model = relocation.model().clone();
-        match relocation.finish(&self.sequence) {
-            Ok(sequence) => {
-                (self.model, self.sequence) = (model, sequence);
-                Ok(self)
-            }
-            Err(error) => Err(Box::new((error, self))),
-        }
-    }
-
     /// What the next prefill chunk of up to `max_tokens` positions will cost.
     pub fn prefill_cost(&self, max_tokens: usize) -> JobCost {
         let left = self.counters.prompt - self.counters.reused - self.read;
@@ -399,14 +391,8 @@ impl Generation {
         Generation::batch_cost(std::slice::from_ref(self))
     }
 
-    /// What [`Generation::decode_batch`] will cost.
-    pub fn batch_cost(generations: &[Generation]) -> JobCost {
-        let Some(first) = generations.first() else { return JobCost::default() };
-        first.shape().decode_batch(generations.iter().map(|one| (one.reading.len(), one.sequence.len())))
-    }
-
     /// What steps cost with the cache that this sequence has.
-    fn shape(&self) -> LanguageShape {
+    pub(super) fn shape(&self) -> LanguageShape {
         let shape = self.model.shape();
         shape.with_kv_cache(self.sequence.kv_format()).unwrap_or(shape)
     }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use half::f16;
+use nanomind_kernels::BackendError;
 use nanomind_kernels::backend::{KvGeometry, KvRange};
 
 /// Why key-value state could not be exported or imported.
@@ -32,6 +33,9 @@ pub enum KvError {
         /// Geometry of the imported state.
         found: KvGeometry,
     },
+    /// The device that holds the cache failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The vectors do not fill the range.
     #[error("key-value state holds {found} elements, expected {expected} for its range")]
     Elements {
@@ -124,14 +128,13 @@ mod tests {
 
     fn export(cache: &KvCache, range: KvRange, positions: usize) -> Result<KvInterchange, KvError> {
         let mut state = KvInterchange::of(GEOMETRY, range, positions)?;
-        CPU.read_kv(cache, &state.range, &mut state.keys, &mut state.values);
+        CPU.read_kv(cache, &state.range, &mut state.keys, &mut state.values)?;
         Ok(state)
     }
 
     fn import(state: &KvInterchange, cache: &mut KvCache) -> Result<(), KvError> {
         state.check(GEOMETRY, cache.layout().capacity())?;
-        CPU.write_kv(cache, &state.range, &state.keys, &state.values);
-        Ok(())
+        Ok(CPU.write_kv(cache, &state.range, &state.keys, &state.values)?)
     }
 
     fn whole(cache: &KvCache, positions: usize) -> KvInterchange {

@@ -50,6 +50,7 @@ mod relocation;
 mod segments;
 mod sequence;
 mod stop;
+mod together;
 mod weights;
 
 pub use config::{Architecture, LanguageConfig};

@@ -1,5 +1,6 @@
 //! A language model: immutable weights and the steps that move a sequence forward.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
@@ -8,8 +9,8 @@ use nanomind_kernels::{Cpu, Format, Isa, RopeTable};
 
 use super::config::LanguageConfig;
 use super::error::StepError;
-use super::forward::{Network, Wanted};
-use super::placed::Placed;
+use super::forward::Network;
+use super::placed::{Form, Placed};
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
 use super::weights::Weights;
@@ -46,6 +47,7 @@ pub struct LanguageModel {
     parameters: u64,
     file_bytes: u64,
     main_format: Format,
+    packed_bytes: u64,
     tied: bool,
     shape: LanguageShape,
 }
@@ -67,10 +69,11 @@ impl LanguageModel {
             file: gguf.file().to_owned(),
             parameters: weights.parameters,
             file_bytes: weights.file_bytes,
-            main_format: weights.main_format(),
+            main_format: weights.main_format,
             tied: weights.tied,
-            shape: weights.shape(&config),
-            placed: Placed::Cpu(Network::new(backend, config.decoder(), weights, rope)?),
+            packed_bytes: weights.bytes(),
+            shape: LanguageShape::of_gguf(gguf)?,
+            placed: Placed::Cpu(Network::new(backend, config.decoder(), weights, rope, config.context_length)?),
             config,
         })
     }
@@ -109,7 +112,7 @@ impl LanguageModel {
 
     /// Bytes that the packed weights take.
     pub fn packed_bytes(&self) -> u64 {
-        self.shape.weight_bytes()
+        self.packed_bytes
     }
 
     /// Whether the head shares the embedding table.
@@ -173,7 +176,7 @@ impl LanguageModel {
     ) -> Result<&'s [f32], StepError> {
         self.check(sequence, segments)?;
         let total = total(segments);
-        self.read(lane, sequence, segments, 0, total, logits);
+        self.read(lane, sequence, segments, 0..total, logits, Form::Logits)?;
         let rows = match logits {
             Logits::None => 0,
             Logits::Last => 1,
@@ -182,30 +185,36 @@ impl LanguageModel {
         Ok(&sequence.logits()[..rows * self.config.vocab])
     }
 
-    /// Reads positions `skip..skip + len` of `segments`, all of which were checked.
+    /// Reads the positions `range` of `segments`, all of which were checked. Answers come in `form`.
     pub(super) fn read(
         &self,
         lane: &Lane,
         sequence: &mut Sequence,
         segments: &[Segment<'_>],
-        skip: usize,
-        len: usize,
-        logits: Logits,
-    ) {
-        let vocab = self.config.vocab;
-        sequence.logits.resize(if logits == Logits::All { len * vocab } else { vocab }, 0.0);
+        range: Range<usize>,
+        wanted: Logits,
+        form: Form,
+    ) -> Result<(), StepError> {
+        let len = range.len();
+        sequence.make_room(if wanted == Logits::All { len } else { 1 }, self.config.vocab, form);
         let mut done = 0;
         while done < len {
             let chunk = sequence.chunk().min(len - done);
-            let (wanted, place) = match logits {
-                Logits::All => (Wanted::All, done * vocab..(done + chunk) * vocab),
-                Logits::Last if done + chunk == len => (Wanted::Last, 0..vocab),
-                _ => (Wanted::None, 0..0),
+            let (wanted, answers) = match wanted {
+                Logits::All => (Logits::All, done..done + chunk),
+                Logits::Last if done + chunk == len => (Logits::Last, 0..1),
+                _ => (Logits::None, 0..0),
             };
-            let window = Window::new(segments, skip + done, chunk);
-            self.placed.read(lane, sequence, window, wanted, place);
+            let window = Window::new(segments, range.start + done, chunk);
+            self.placed.read(lane, sequence, window, wanted, form, answers)?;
             done += chunk;
         }
+        Ok(())
+    }
+
+    /// In what form answers come where only the largest logit of a row matters.
+    pub(super) fn greedy_form(&self) -> Form {
+        self.placed.greedy_form()
     }
 
     /// Reads one token and returns the logits `[vocab]` of what follows it.
@@ -224,13 +233,13 @@ impl LanguageModel {
         for reading in &*readings {
             self.check(reading.sequence, &[Segment::Tokens(reading.tokens)])?;
         }
-        self.read_batch(lane, readings);
+        self.read_batch(lane, readings, Form::Logits)?;
         Ok(readings.first().map_or(&[], |first| first.sequence.logits()))
     }
 
     /// As [`LanguageModel::decode_batch`], of readings that were checked.
-    pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>]) {
-        self.placed.read_batch(lane, readings);
+    pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>], form: Form) -> Result<(), StepError> {
+        Ok(self.placed.read_batch(lane, readings, form)?)
     }
 
     /// Writes the embedding row of each token to `out`, `[tokens, width]`. An unknown token is an error and nothing

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::backend::{KvGeometry, Span};
-use nanomind_kernels::{Backend, Cpu, KvFormat, ShapeError};
+use nanomind_kernels::backend::{Answer, KvGeometry, Span};
+use nanomind_kernels::{Backend, BackendError, Cpu, KvFormat};
 
 use super::forward::{Network, Wanted};
 use super::interchange::KvInterchange;
-use super::model::Reading;
+use super::model::{Logits, Reading};
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
 use crate::tokenizer::TokenId;
@@ -44,6 +44,13 @@ impl Place for Cpu {
     }
 }
 
+/// What a step gives: `Logits`, or the tokens of the largest ones alone, which are cheaper to bring to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Logits,
+    Picks,
+}
+
 impl Placed {
     /// A sequence's state for `context` positions, computed in chunks of up to `chunk`.
     pub(super) fn state(
@@ -52,7 +59,7 @@ impl Placed {
         kv_cache: KvFormat,
         context: usize,
         chunk: usize,
-    ) -> Result<State, ShapeError> {
+    ) -> Result<State, BackendError> {
         match self {
             Placed::Cpu(network) => network.state(geometry, kv_cache, context, chunk).map(State::Cpu),
         }
@@ -65,25 +72,34 @@ impl Placed {
         }
     }
 
-    /// Computes the positions of `window`, which follow those of `sequence`, and writes the wanted logits to `logits` of the
-    /// sequence's.
+    /// In what form answers come where only the largest logit of a row matters.
+    pub(super) fn greedy_form(&self) -> Form {
+        match self {
+            // The logits are in the host's memory as it is.
+            Placed::Cpu(_) => Form::Logits,
+        }
+    }
+
+    /// Computes the positions of `window`, which follow those of `sequence`; answers go to the places `answers` of what
+    /// the sequence holds of their form.
     pub(super) fn read(
         &self,
         lane: &Lane,
         sequence: &mut Sequence,
         window: Window<'_>,
-        wanted: Wanted,
-        logits: Range<usize>,
-    ) {
+        wanted: Logits,
+        form: Form,
+        answers: Range<usize>,
+    ) -> Result<(), BackendError> {
         match self {
-            Placed::Cpu(network) => network.read(lane, sequence, window, wanted, logits),
+            Placed::Cpu(network) => network.read(lane, sequence, window, wanted, form, answers),
         }
     }
 
-    /// Computes the next positions of all `readings`; the logits go to the first sequence's.
-    pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>]) {
+    /// Computes the next positions of all `readings`; the answers go to the first sequence.
+    pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>], form: Form) -> Result<(), BackendError> {
         match self {
-            Placed::Cpu(network) => network.read_batch(lane, readings),
+            Placed::Cpu(network) => network.read_batch(lane, readings, form),
         }
     }
 
@@ -96,15 +112,15 @@ impl Placed {
 }
 
 impl State {
-    /// Writes the state of `range` into `state`.
-    pub(super) fn export(&self, state: &mut KvInterchange) {
+    /// Writes the keys and values of its range into `state`.
+    pub(super) fn export(&self, state: &mut KvInterchange) -> Result<(), BackendError> {
         match self {
             State::Cpu(own) => own.export(state),
         }
     }
 
     /// Takes `state` to its place.
-    pub(super) fn import(&mut self, state: &KvInterchange) {
+    pub(super) fn import(&mut self, state: &KvInterchange) -> Result<(), BackendError> {
         match self {
             State::Cpu(own) => own.import(state),
         }
@@ -112,12 +128,12 @@ impl State {
 }
 
 impl<B: Backend> SequenceState<B> {
-    fn export(&self, state: &mut KvInterchange) {
-        self.backend.read_kv(&self.cache, &state.range, &mut state.keys, &mut state.values);
+    fn export(&self, state: &mut KvInterchange) -> Result<(), BackendError> {
+        self.backend.read_kv(&self.cache, &state.range, &mut state.keys, &mut state.values)
     }
 
-    fn import(&mut self, state: &KvInterchange) {
-        self.backend.write_kv(&mut self.cache, &state.range, &state.keys, &state.values);
+    fn import(&mut self, state: &KvInterchange) -> Result<(), BackendError> {
+        self.backend.write_kv(&mut self.cache, &state.range, &state.keys, &state.values)
     }
 }
 
@@ -129,42 +145,67 @@ impl<B: Place> Network<B> {
         kv_cache: KvFormat,
         context: usize,
         chunk: usize,
-    ) -> Result<SequenceState<B>, ShapeError> {
+    ) -> Result<SequenceState<B>, BackendError> {
         let backend = self.backend().clone();
         let cache = backend.kv_cache(geometry, kv_cache, context)?;
         let workspace = backend.workspace(self.decoder(), chunk)?;
         Ok(SequenceState { backend, cache, workspace })
     }
 
-    fn read(&self, lane: &Lane, sequence: &mut Sequence, window: Window<'_>, wanted: Wanted, logits: Range<usize>) {
-        let first = sequence.len();
-        let Sequence { state, logits: all, .. } = sequence;
+    fn read(
+        &self,
+        lane: &Lane,
+        sequence: &mut Sequence,
+        window: Window<'_>,
+        wanted: Logits,
+        form: Form,
+        answers: Range<usize>,
+    ) -> Result<(), BackendError> {
+        let (first, vocab) = (sequence.len(), self.decoder().vocab);
+        let Sequence { state, logits, picks, .. } = sequence;
         let SequenceState { cache, workspace, .. } = own::<B>(state);
-        self.run(lane, workspace, &mut [Span { cache, inputs: &window, first }], wanted, &mut all[logits]);
+        let answer = match form {
+            Form::Logits => Answer::Logits(&mut logits[answers.start * vocab..answers.end * vocab]),
+            Form::Picks => Answer::Picks(&mut picks[answers]),
+        };
+        let wanted = match wanted {
+            Logits::None => Wanted::None,
+            Logits::Last => Wanted::Last(answer),
+            Logits::All => Wanted::All(answer),
+        };
+        self.run(lane, workspace, &mut [Span { cache, inputs: &window, first }], wanted)?;
         sequence.append(window);
+        Ok(())
     }
 
-    fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>]) {
+    fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>], form: Form) -> Result<(), BackendError> {
         let segments: Vec<[Segment<'_>; 1]> =
             readings.iter().map(|reading| [Segment::Tokens(reading.tokens)]).collect();
         let windows: Vec<Window<'_>> = segments.iter().map(|segment| Window::new(segment, 0, total(segment))).collect();
+        let rows = windows.iter().map(Window::len).sum();
         let mut lent = None;
         let mut spans: Vec<Span<'_, B>> = Vec::with_capacity(readings.len());
         for (reading, window) in readings.iter_mut().zip(&windows) {
             let first = reading.sequence.len();
-            let Sequence { state, logits, .. } = &mut *reading.sequence;
+            if lent.is_none() {
+                reading.sequence.make_room(rows, self.decoder().vocab, form);
+            }
+            let Sequence { state, logits, picks, .. } = &mut *reading.sequence;
             let SequenceState { cache, workspace, .. } = own::<B>(state);
-            lent.get_or_insert((workspace, logits));
+            lent.get_or_insert((workspace, logits, picks));
             spans.push(Span { cache, inputs: window, first });
         }
-        let Some((workspace, logits)) = lent else { return };
-        let rows = windows.iter().map(Window::len).sum();
-        self.backend().make_room(self.decoder(), workspace, rows);
-        logits.resize(rows * self.decoder().vocab, 0.0);
-        self.run(lane, workspace, &mut spans, Wanted::All, logits);
+        let Some((workspace, logits, picks)) = lent else { return Ok(()) };
+        self.backend().make_room(self.decoder(), workspace, rows)?;
+        let answer = match form {
+            Form::Logits => Answer::Logits(logits),
+            Form::Picks => Answer::Picks(picks),
+        };
+        self.run(lane, workspace, &mut spans, Wanted::All(answer))?;
         for (reading, window) in readings.iter_mut().zip(windows) {
             reading.sequence.append(window);
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nanomind_kernels::backend::KvRange;
 
+use super::generation::Generation;
 use super::interchange::KvError;
 use super::model::LanguageModel;
 use super::sequence::{Sequence, SequenceError, SequenceOptions};
@@ -66,7 +67,8 @@ impl Relocation {
         Ok(state.bytes())
     }
 
-    /// Copies what is left, and gives the sequence at its new home: with all that `source` holds, and its last logits.
+    /// Copies what is left, and gives the sequence at its new home: with all that `source` holds, and the last
+    /// answers.
     ///
     /// # Errors
     /// As [`Relocation::copy`].
@@ -74,6 +76,7 @@ impl Relocation {
         self.copy(source, usize::MAX)?;
         self.copy.truncate(source.len());
         self.copy.logits.clone_from(&source.logits);
+        self.copy.picks.clone_from(&source.picks);
         Ok(self.copy)
     }
 
@@ -81,5 +84,22 @@ impl Relocation {
     fn alike(&self, source: &Sequence) -> usize {
         let pairs = self.copy.history().iter().zip(source.history());
         pairs.take_while(|(here, there)| here.is_same_as(there)).count()
+    }
+}
+
+impl Generation {
+    /// Goes on with the model that `relocation` leads to: the next step is taken there, as it would have been here.
+    ///
+    /// # Errors
+    /// The sequence cannot move; the request comes back as it was.
+    pub fn relocate(mut self, relocation: Relocation) -> Result<Generation, Box<(RelocationError, Generation)>> {
+        let model = relocation.model().clone();
+        match relocation.finish(&self.sequence) {
+            Ok(sequence) => {
+                (self.model, self.sequence) = (model, sequence);
+                Ok(self)
+            }
+            Err(error) => Err(Box::new((error, self))),
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! One sequence of positions: its key-value cache, what it has read, and the workspace in which it computes.
 
 use nanomind_kernels::backend::{KvGeometry, KvRange};
-use nanomind_kernels::{KvFormat, KvLayout, ShapeError};
+use nanomind_kernels::{BackendError, KvFormat, KvLayout, ShapeError};
 
 use super::config::LanguageConfig;
 use super::interchange::{KvError, KvInterchange};
 use super::model::LanguageModel;
-use super::placed::State;
+use super::placed::{Form, State};
 use super::segments::{Segment, Window};
 use crate::tokenizer::TokenId;
 use crate::vision::PictureDigest;
@@ -100,6 +100,8 @@ pub struct Sequence {
     pub(super) state: State,
     /// Logits of the last step that asked for them.
     pub(super) logits: Vec<f32>,
+    /// Of a step that wanted no more than those, the tokens with the largest logits, one a row; else empty.
+    pub(super) picks: Vec<TokenId>,
     geometry: KvGeometry,
     layout: KvLayout,
     history: Vec<HistoryEntry>,
@@ -132,16 +134,17 @@ impl Sequence {
         let refused = || SequenceError::OutOfMemory { context, bytes: bytes() };
         let geometry = config.kv_geometry();
         let layout = KvLayout::new(kv_cache, geometry.kv_heads, context, geometry.head_dim);
-        let (layout, state) = layout
-            .and_then(|layout| Ok((layout, model.placed().state(geometry, kv_cache, context, chunk)?)))
-            .map_err(|error| match error {
-                ShapeError::UnevenHead { .. } => SequenceError::Heads(error),
-                _ => refused(),
-            })?;
+        let made = layout
+            .map_err(BackendError::from)
+            .and_then(|layout| Ok((layout, model.placed().state(geometry, kv_cache, context, chunk)?)));
+        let (layout, state) = made.map_err(|error| match error {
+            BackendError::Shape(error @ ShapeError::UnevenHead { .. }) => SequenceError::Heads(error),
+            _ => refused(),
+        })?;
         let logits = bytemuck::allocation::try_zeroed_vec(config.vocab).map_err(|_| refused())?;
         let mut history = Vec::new();
         history.try_reserve_exact(context).map_err(|_| refused())?;
-        Ok(Sequence { state, logits, geometry, layout, history, chunk, width: config.width })
+        Ok(Sequence { state, logits, picks: Vec::new(), geometry, layout, history, chunk, width: config.width })
     }
 
     /// Positions read so far.
@@ -213,15 +216,14 @@ impl Sequence {
     /// Copies part of the key-value state out, in canonical form.
     pub fn export_kv(&self, range: KvRange) -> Result<KvInterchange, KvError> {
         let mut state = KvInterchange::of(self.geometry, range, self.len())?;
-        self.state.export(&mut state);
+        self.state.export(&mut state)?;
         Ok(state)
     }
 
     /// Writes key-value state into its place. Positions become part of the sequence only by [`Sequence::adopt`].
     pub fn import_kv(&mut self, state: &KvInterchange) -> Result<(), KvError> {
         state.check(self.geometry, self.context())?;
-        self.state.import(state);
-        Ok(())
+        Ok(self.state.import(state)?)
     }
 
     /// Declares that the cache now holds `history`, after all of its key-value state was imported.
@@ -232,6 +234,15 @@ impl Sequence {
         self.history.clear();
         self.history.extend_from_slice(history);
         Ok(())
+    }
+
+    /// Makes room for the answers of `rows` rows in one form; there are none in the other then.
+    pub(super) fn make_room(&mut self, rows: usize, vocab: usize, form: Form) {
+        self.picks.clear();
+        match form {
+            Form::Logits => self.logits.resize(rows.max(1) * vocab, 0.0),
+            Form::Picks => self.picks.resize(rows, 0),
+        }
     }
 
     /// Records that the positions of `window` were computed.

@@ -3,37 +3,31 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
-use nanomind_kernels::backend::{Table, WeightMatrix};
-use nanomind_kernels::{self as kernels, Backend, Format, ShapeError};
+use nanomind_kernels::backend::{Held, Table};
+use nanomind_kernels::{self as kernels, Backend, BackendError, Format};
 
 use super::config::LanguageConfig;
 use crate::gguf::{Gguf, TensorInfo};
-use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
-use crate::shape::{LanguageShape, MatrixShape};
+use crate::loader::{Bias, LoadProgress, Loader, ModelError};
 use crate::tokenizer::TokenId;
 
 /// Weights of one layer.
 pub(super) struct Layer<B: Backend> {
     pub(super) attention_norm: B::Vector,
-    pub(super) query: Linear<B>,
-    pub(super) key: Linear<B>,
-    pub(super) value: Linear<B>,
-    pub(super) output: Linear<B>,
+    pub(super) attention: B::Attention,
+    pub(super) output: B::Linear,
     pub(super) feed_forward_norm: B::Vector,
-    pub(super) gate: Linear<B>,
-    pub(super) up: Linear<B>,
-    pub(super) down: Linear<B>,
+    pub(super) gate: B::Gate,
+    pub(super) down: B::Linear,
 }
 
-/// The token embedding, of which there is never a second copy in memory.
-enum Embedding {
-    /// The head shares the table: rows are read back from its packed weights.
-    Head,
-    /// Read from the mapped file: only rows that are looked up take memory.
-    File(FileTable),
+impl<B: Backend> Layer<B> {
+    fn bytes(&self) -> u64 {
+        self.attention.bytes() + self.output.bytes() + self.gate.bytes() + self.down.bytes()
+    }
 }
 
-/// A table in a mapped file.
+/// The token embedding in a mapped file: only rows that are looked up take memory.
 struct FileTable {
     gguf: Arc<Gguf>,
     info: TensorInfo,
@@ -51,12 +45,15 @@ impl FileTable {
 
 /// All weights of a model.
 pub(super) struct Weights<B: Backend> {
-    embedding: Embedding,
+    /// None where the head shares the table and rows can be read back from it: there is never a second copy in memory.
+    table: Option<FileTable>,
     pub(super) layers: Vec<Layer<B>>,
     pub(super) output_norm: B::Vector,
-    pub(super) head: Linear<B>,
+    pub(super) head: B::Linear,
     /// Whether the head shares the embedding table.
     pub(super) tied: bool,
+    /// The format that most weights of the layers have.
+    pub(super) main_format: Format,
     /// Llama 3's divisors of the RoPE frequencies, `[rope_dim / 2]`.
     pub(super) rope_factors: Option<Vec<f32>>,
     /// Number of weights in the file.
@@ -83,10 +80,8 @@ impl<B: Backend> Weights<B> {
         let table = file_table(&mut loader, config)?;
         let head = if tied { "token_embd" } else { "output" };
         let head = loader.linear(head, config.vocab, config.width, Bias::Optional)?;
-        let embedding = match tied && backend.row(&head.matrix, 0, &mut vec![0.0; config.width]) {
-            true => Embedding::Head,
-            false => Embedding::File(table),
-        };
+        let readable = tied && backend.row(&head, 0, &mut vec![0.0; config.width]);
+        let table = (!readable).then_some(table);
         let layers = (0..config.layers).map(|index| layer(&mut loader, config, index)).collect::<Result<_, _>>()?;
         let output_norm = loader.vector("output_norm.weight", config.width)?;
         let rope_factors = match loader.has("rope_freqs.weight") {
@@ -97,11 +92,12 @@ impl<B: Backend> Weights<B> {
         let parameters = gguf.tensors().map(|info| info.elements() as u64).sum();
         let file = gguf.file().to_owned();
         Ok(Weights {
-            embedding,
+            table,
             layers,
             output_norm,
             head,
             tied,
+            main_format: loader.main_format(1),
             rope_factors,
             parameters,
             file_bytes: total_bytes,
@@ -109,57 +105,31 @@ impl<B: Backend> Weights<B> {
         })
     }
 
-    /// The shape of a model with these weights.
-    pub(super) fn shape(&self, config: &LanguageConfig) -> LanguageShape {
-        let head = MatrixShape::of(&self.head.matrix);
-        let linears = || self.linears().map(|linear| MatrixShape::of(&linear.matrix));
-        let (table_weights, table_bytes) = match &self.embedding {
-            Embedding::File(table) if !self.tied => (table.info.elements() as u64, table.info.byte_len() as u64),
-            _ => (0, 0),
-        };
-        let matrices = head.stored_bytes() + linears().map(|linear| linear.stored_bytes()).sum::<u64>();
-        let other_stored_bytes = self.file_bytes.saturating_sub(matrices + table_bytes);
-        LanguageShape::new(config.sizes(table_weights, other_stored_bytes), linears(), head)
+    /// Bytes of all projections where they are computed with.
+    pub(super) fn bytes(&self) -> u64 {
+        self.head.bytes() + self.layers.iter().map(Layer::bytes).sum::<u64>()
     }
 
     /// Writes the embedding of `token`, which must be below the vocabulary size, to `out`, `[width]`.
     pub(super) fn embedding_row(&self, backend: &B, token: TokenId, out: &mut [f32]) {
-        match &self.embedding {
-            Embedding::Head => {
-                let read = backend.row(&self.head.matrix, token as usize, out);
-                debug_assert!(read, "the backend gave a row of this matrix at load");
+        match &self.table {
+            Some(table) => table.row(token as usize, out),
+            None => {
+                let read = backend.row(&self.head, token as usize, out);
+                debug_assert!(read, "the backend gave a row of the head at load");
             }
-            Embedding::File(table) => table.row(token as usize, out),
         }
     }
 
     /// Calls `use_table` with where tokens are looked up.
-    pub(super) fn with_table<R>(&self, use_table: impl FnOnce(Table<'_, B>) -> R) -> R {
-        match &self.embedding {
-            Embedding::Head => use_table(Table::Matrix(&self.head.matrix)),
-            Embedding::File(table) => use_table(Table::Host(&|token, out| table.row(token as usize, out))),
-        }
+    pub(super) fn with_table(&self, backend: &B, use_table: impl FnOnce(&Table<'_, B>)) {
+        let host = |token, out: &mut [f32]| self.embedding_row(backend, token, out);
+        use_table(&Table { host: &host, device: self.tied.then_some(&self.head) });
     }
 
     /// An error about the tensor `name` of the file.
-    pub(super) fn refused(&self, name: &str, source: ShapeError) -> ModelError {
+    pub(super) fn refused(&self, name: &str, source: BackendError) -> ModelError {
         ModelError::Pack { file: self.file.clone(), tensor: name.to_owned(), source }
-    }
-
-    /// The format that most weights of the layers have.
-    pub(super) fn main_format(&self) -> Format {
-        let weights = |format| {
-            let same = self.linears().map(|linear| &linear.matrix).filter(|matrix| matrix.format() == format);
-            same.map(|matrix| matrix.rows() * matrix.cols()).sum::<usize>()
-        };
-        self.linears().map(|linear| linear.matrix.format()).max_by_key(|format| weights(*format)).unwrap_or(Format::F32)
-    }
-
-    /// Every projection of the layers.
-    pub(super) fn linears(&self) -> impl Iterator<Item = &Linear<B>> {
-        self.layers.iter().flat_map(|layer| {
-            [&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down]
-        })
     }
 }
 
@@ -173,15 +143,13 @@ fn layer<B: Backend>(
     let (query, key_value) = (heads * head_dim, kv_heads * head_dim);
     let bias = if config.architecture.needs_attention_bias() { Bias::Required } else { Bias::Optional };
     let name = |part: &str| format!("blk.{index}.{part}");
+    let [q, k, v, gate, up] = ["attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"].map(name);
     Ok(Layer {
         attention_norm: loader.vector(&name("attn_norm.weight"), width)?,
-        query: loader.linear(&name("attn_q"), query, width, bias)?,
-        key: loader.linear(&name("attn_k"), key_value, width, bias)?,
-        value: loader.linear(&name("attn_v"), key_value, width, bias)?,
+        attention: loader.attention([(&q, query), (&k, key_value), (&v, key_value)], width, bias)?,
         output: loader.linear(&name("attn_output"), width, query, Bias::Optional)?,
         feed_forward_norm: loader.vector(&name("ffn_norm.weight"), width)?,
-        gate: loader.linear(&name("ffn_gate"), feed_forward, width, Bias::Optional)?,
-        up: loader.linear(&name("ffn_up"), feed_forward, width, Bias::Optional)?,
+        gate: loader.gate([&gate, &up], feed_forward, width)?,
         down: loader.linear(&name("ffn_down"), width, feed_forward, Bias::Optional)?,
     })
 }

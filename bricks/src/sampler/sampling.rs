@@ -69,7 +69,7 @@ impl Sampling {
     }
 
     /// Whether any penalty can change a logit.
-    pub(super) fn has_penalties(&self) -> bool {
+    pub(crate) fn has_penalties(&self) -> bool {
         self.repeat_window > 0
             && (self.repeat_penalty != 1.0 || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0)
     }

@@ -1,7 +1,6 @@
 //! The shape of one weight matrix, and what a product with it costs.
 
 use nanomind_hal::JobCost;
-use nanomind_kernels::backend::WeightMatrix;
 use nanomind_kernels::{Format, Matrix, ShapeError};
 
 use crate::gguf::{Gguf, GgufError, GgufProblem};
@@ -28,7 +27,7 @@ impl MatrixShape {
     }
 
     /// The shape of a packed matrix.
-    pub(crate) fn of(matrix: &impl WeightMatrix) -> MatrixShape {
+    pub(crate) fn of(matrix: &Matrix) -> MatrixShape {
         let (rows, cols) = (matrix.rows(), matrix.cols());
         let row_bytes = matrix.format().row_bytes(cols).unwrap_or(0);
         MatrixShape {

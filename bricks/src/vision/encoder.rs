@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
+use nanomind_kernels::backend::Linear;
 use nanomind_kernels::{self as kernels, Activations, Cpu, Isa};
 
 use super::config::VisionConfig;
 use super::projector::NEWLINES;
 use crate::gguf::{Gguf, GgufError};
-use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
+use crate::loader::{Bias, LoadProgress, Loader, ModelError};
 use crate::shape::{EncoderShape, MatrixShape};
 
 /// A layer norm.

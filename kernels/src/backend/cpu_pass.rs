@@ -5,8 +5,8 @@
 
 use nanomind_hal::Lane;
 
-use super::{Cpu, CpuWorkspace, Decoder, Input, Linear, Pass, Span, Table};
-use crate::{Epilogue, Isa, KvView, RopeTable, attention, matmul, matmul_many, rms_norm, rope};
+use super::{Answer, BackendError, Cpu, CpuWorkspace, Decoder, Input, Linear, Pass, Span, Table};
+use crate::{Epilogue, Isa, KvView, RopeTable, argmax, attention, matmul, matmul_many, rms_norm, rope};
 
 /// Rows that one task takes when work on rows is split over a lane.
 const ROWS_PER_TASK: usize = 16;
@@ -40,7 +40,7 @@ impl<'a, 'b> CpuPass<'a, 'b> {
 
     /// Projects the loaded activations and adds them to the residual of the rows from `from` on. Where rows join from
     /// their slots, the residual of such a row is the slot's row itself, which is read here for the last time.
-    fn add_projection(&mut self, linear: &Linear<Cpu>, from: usize) {
+    fn add_projection(&mut self, linear: &Linear, from: usize) {
         let (lane, width) = (self.lane, self.decoder.width);
         let joins_slots = std::mem::take(&mut self.apart);
         let (workspace, spans) = (&mut *self.workspace, &*self.spans);
@@ -76,15 +76,12 @@ impl Pass<Cpu> for CpuPass<'_, '_> {
         let (spans, width) = (&*self.spans, self.decoder.width);
         for_rows(self.lane, &mut self.workspace.residual[..self.rows * width], width, |index, row| {
             if let Input::Token(token) = input(spans, index) {
-                match table {
-                    Table::Matrix(matrix) => matrix.row(token as usize, row),
-                    Table::Host(look_up) => look_up(token, row),
-                }
+                (table.host)(token, row);
             }
         });
     }
 
-    fn project_attention(&mut self, norm: &Vec<f32>, query: &Linear<Cpu>, key: &Linear<Cpu>, value: &Linear<Cpu>) {
+    fn project(&mut self, norm: &Vec<f32>, [query, key, value]: &[Linear; 3]) {
         let (lane, isa, rows) = (self.lane, self.isa, self.rows);
         let Decoder { width, norm_epsilon, .. } = *self.decoder;
         let (workspace, spans) = (&mut *self.workspace, &*self.spans);
@@ -133,7 +130,7 @@ impl Pass<Cpu> for CpuPass<'_, '_> {
         }
     }
 
-    fn attend(&mut self, layer: usize, output: &Linear<Cpu>, from: usize) {
+    fn attend(&mut self, layer: usize, output: &Linear, from: usize) {
         let (heads, scale, width) = (self.decoder.heads, self.decoder.attention_scale(), self.decoder.query_width());
         let (lane, isa, spans) = (self.lane, self.isa, &*self.spans);
         let queries = &self.workspace.query[from * width..self.rows * width];
@@ -162,7 +159,7 @@ impl Pass<Cpu> for CpuPass<'_, '_> {
         self.add_projection(output, from);
     }
 
-    fn feed_forward(&mut self, norm: &Vec<f32>, gate: &Linear<Cpu>, up: &Linear<Cpu>, down: &Linear<Cpu>, from: usize) {
+    fn feed_forward(&mut self, norm: &Vec<f32>, [gate, up]: &[Linear; 2], down: &Linear, from: usize) {
         let lane = self.lane;
         let Decoder { width, feed_forward, norm_epsilon, .. } = *self.decoder;
         let workspace = &mut *self.workspace;
@@ -177,12 +174,27 @@ impl Pass<Cpu> for CpuPass<'_, '_> {
         self.add_projection(down, from);
     }
 
-    fn head(&mut self, norm: &Vec<f32>, head: &Linear<Cpu>, from: usize, logits: &mut [f32]) {
-        let Decoder { width, norm_epsilon, .. } = *self.decoder;
-        let workspace = &mut *self.workspace;
-        let residual = &workspace.residual[from * width..self.rows * width];
-        workspace.activations.load_rms_norm(self.lane, residual, norm, norm_epsilon, &[&head.matrix]);
-        matmul(self.lane, &head.matrix, &workspace.activations, logits, head.epilogue());
+    fn head(self, norm: &Vec<f32>, head: &Linear, from: usize, answer: Answer<'_>) -> Result<(), BackendError> {
+        let Decoder { width, vocab, norm_epsilon, .. } = *self.decoder;
+        let CpuWorkspace { residual, activations, logits: own, .. } = self.workspace;
+        let residual = &residual[from * width..self.rows * width];
+        activations.load_rms_norm(self.lane, residual, norm, norm_epsilon, &[&head.matrix]);
+        let multiply = |out: &mut [f32]| matmul(self.lane, &head.matrix, activations, out, head.epilogue());
+        match answer {
+            Answer::Logits(logits) => multiply(logits),
+            Answer::Picks(picks) => {
+                own.resize((self.rows - from) * vocab, 0.0);
+                multiply(own);
+                for (pick, logits) in picks.iter_mut().zip(own.chunks_exact(vocab)) {
+                    *pick = u32::try_from(argmax(self.isa, logits)).unwrap_or(u32::MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), BackendError> {
+        Ok(())
     }
 }
 

@@ -25,6 +25,8 @@ pub struct CpuWorkspace {
     pub(super) activations: Activations,
     /// Sines and cosines of the chunk's positions.
     pub(super) angles: RopeAngles,
+    /// Logits of which only the largest is wanted, `[rows, vocab]`; empty until such are.
+    pub(super) logits: Vec<f32>,
 }
 
 impl CpuWorkspace {
@@ -43,6 +45,7 @@ impl CpuWorkspace {
             up: rows(decoder.feed_forward)?,
             activations: Activations::new(isa),
             angles: RopeAngles::new(),
+            logits: Vec::new(),
         })
     }
 

@@ -129,9 +129,18 @@ impl<B: Backend> Span<'_, B> {
 }
 
 /// Where tokens are looked up.
-pub enum Table<'a, B: Backend> {
-    /// In the rows of a matrix, which is perhaps the head as well.
-    Matrix(&'a B::Matrix),
-    /// On the host: writes the row of a token to `[width]` values.
-    Host(&'a (dyn Fn(u32, &mut [f32]) + Sync)),
+pub struct Table<'a, B: Backend> {
+    /// Writes the row of a token to `[width]` values.
+    pub host: &'a (dyn Fn(u32, &mut [f32]) + Sync),
+    /// The weights that hold the same rows, where the backend has any: the head of a model whose head shares the table.
+    pub device: Option<&'a B::Linear>,
+}
+
+/// What becomes of the logits of rows.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// They are written here, `[rows, vocab]`.
+    Logits(&'a mut [f32]),
+    /// The token of the largest is, of each row: the first of several.
+    Picks(&'a mut [u32]),
 }

@@ -1,29 +1,29 @@
-//! A projection: a matrix and perhaps a bias.
+//! A projection on the CPU: a matrix and perhaps a bias.
 
-use super::{Backend, Cpu};
-use crate::{Epilogue, Format, Nonlinearity, Product};
+use nanomind_hal::Lane;
 
-/// What is known of weights wherever they are.
-pub trait WeightMatrix {
-    /// The format that the file had.
-    fn format(&self) -> Format;
-    /// Rows, the width of the output.
-    fn rows(&self) -> usize;
-    /// Columns, the width of the input.
-    fn cols(&self) -> usize;
-    /// Bytes in memory; also what one pass over the weights reads.
-    fn packed_bytes(&self) -> usize;
-}
+use super::{Held, Part};
+use crate::{Epilogue, Isa, Matrix, Nonlinearity, Product, ShapeError};
 
 /// A projection `W x + bias`.
-pub struct Linear<B: Backend> {
+#[derive(Debug)]
+pub struct Linear {
     /// `W`, `[rows, cols]`.
-    pub matrix: B::Matrix,
+    pub matrix: Matrix,
     /// One number for each row of `W`, where there are any.
-    pub bias: Option<B::Vector>,
+    pub bias: Option<Vec<f32>>,
 }
 
-impl Linear<Cpu> {
+impl Linear {
+    /// Packs the weights of a file.
+    ///
+    /// # Errors
+    /// As [`Matrix::pack`].
+    pub(super) fn pack(isa: Isa, lane: &Lane, part: Part<'_>) -> Result<Linear, ShapeError> {
+        let Part { format, rows, cols, bytes, bias } = part;
+        Ok(Linear { matrix: Matrix::pack(isa, lane, format, rows, cols, bytes)?, bias })
+    }
+
     /// The product with loaded activations, to go to `out`, `[tokens, rows]`.
     pub fn product<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
         Product::with(&self.matrix, out, self.epilogue())
@@ -51,5 +51,17 @@ impl Linear<Cpu> {
             Some(bias) => Epilogue::Bias(bias),
             None => Epilogue::Store,
         }
+    }
+}
+
+impl Held for Linear {
+    fn bytes(&self) -> u64 {
+        self.matrix.packed_bytes() as u64
+    }
+}
+
+impl<const N: usize> Held for [Linear; N] {
+    fn bytes(&self) -> u64 {
+        self.iter().map(Held::bytes).sum()
     }
 }

@@ -8,25 +8,33 @@ mod cpu;
 mod cpu_pass;
 mod cpu_workspace;
 mod decoder;
+mod error;
 mod kv_cache;
 mod linear;
+mod part;
 
 use nanomind_hal::Lane;
 
 pub use cpu::Cpu;
 pub use cpu_pass::CpuPass;
 pub use cpu_workspace::CpuWorkspace;
-pub use decoder::{Decoder, Input, Inputs, KvGeometry, KvRange, Span, Table};
+pub use decoder::{Answer, Decoder, Input, Inputs, KvGeometry, KvRange, Span, Table};
+pub use error::BackendError;
 pub use kv_cache::KvCache;
-pub use linear::{Linear, WeightMatrix};
+pub use linear::Linear;
+pub use part::{Held, Part};
 
-use crate::{Format, KvFormat, RopeTable, ShapeError};
+use crate::{KvFormat, RopeTable};
 
 /// A place that models are computed at, and what it keeps of them.
 pub trait Backend: Clone + Send + Sync + 'static {
-    /// Weights `[rows, cols]`, in whichever layout suits.
-    type Matrix: WeightMatrix + Send + Sync;
-    /// Numbers beside the matrices: the weights of norms, biases.
+    /// A projection `W x + bias`.
+    type Linear: Held + Send + Sync;
+    /// Projections of the same rows to queries, keys and values.
+    type Attention: Held + Send + Sync;
+    /// Projections of the same rows to a gate and what it lets through.
+    type Gate: Held + Send + Sync;
+    /// The weights of a norm.
     type Vector: Send + Sync;
     /// What turns queries and keys by their positions.
     type Rope: Send + Sync;
@@ -37,66 +45,98 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Rows on their way through a model.
     type Pass<'a, 'b: 'a>: Pass<Self>;
 
-    /// Takes the weights of a file, row after row of `cols` values in `format`. Host work is done on `lane`.
+    /// Takes a projection. Host work is done on `lane`.
     ///
     /// # Errors
     /// The bytes do not fit the shape, or there is no memory for them.
-    fn matrix(
+    fn linear(&self, lane: &Lane, part: Part<'_>) -> Result<Self::Linear, BackendError>;
+
+    /// Takes the projections to queries, keys and values. `taken` hears of each whose bytes are not needed any more.
+    ///
+    /// # Errors
+    /// As [`Backend::linear`].
+    fn attention(
         &self,
         lane: &Lane,
-        format: Format,
-        rows: usize,
-        cols: usize,
-        bytes: &[u8],
-    ) -> Result<Self::Matrix, ShapeError>;
+        parts: [Part<'_>; 3],
+        taken: &mut dyn FnMut(),
+    ) -> Result<Self::Attention, BackendError>;
 
-    /// Writes row `row` of `matrix` to `out`, `[cols]`, as [`crate::dequantize()`] has it, and says so: `false` where the
-    /// host cannot read what was taken.
+    /// Takes the projections to a gate and what it lets through. `taken` hears of each whose bytes are not needed any
+    /// more.
+    ///
+    /// # Errors
+    /// As [`Backend::linear`].
+    fn gate(&self, lane: &Lane, parts: [Part<'_>; 2], taken: &mut dyn FnMut()) -> Result<Self::Gate, BackendError>;
+
+    /// Takes the weights of a norm.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, BackendError>;
+
+    /// Takes the angles of a model for `positions` positions.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    fn rope(&self, table: RopeTable, positions: usize) -> Result<Self::Rope, BackendError>;
+
+    /// Writes row `row` of a projection's weights to `out`, `[cols]`, as [`crate::dequantize()`] has it, and says so: `false`
+    /// where the host cannot read what was taken.
     ///
     /// # Panics
     /// There is no such row, or `out` has another length.
-    fn row(&self, matrix: &Self::Matrix, row: usize, out: &mut [f32]) -> bool;
-
-    /// Takes numbers.
-    ///
-    /// # Errors
-    /// There is no memory for them.
-    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, ShapeError>;
-
-    /// Takes the angles of a model.
-    ///
-    /// # Errors
-    /// There is no memory for them.
-    fn rope(&self, table: RopeTable) -> Result<Self::Rope, ShapeError>;
+    fn row(&self, linear: &Self::Linear, row: usize, out: &mut [f32]) -> bool;
 
     /// A cache for `capacity` positions.
     ///
     /// # Errors
-    /// [`ShapeError::UnevenHead`] where a head is no whole number of the format's blocks, another where there is no
+    /// [`crate::ShapeError::UnevenHead`] where a head is no whole number of the format's blocks, another where there is no
     /// memory.
-    fn kv_cache(&self, geometry: KvGeometry, format: KvFormat, capacity: usize) -> Result<Self::KvCache, ShapeError>;
+    fn kv_cache(&self, geometry: KvGeometry, format: KvFormat, capacity: usize) -> Result<Self::KvCache, BackendError>;
 
-    /// Writes keys and values of `range` to `keys` and `values`, `[layer][head][position][head_dim]` each, as far as they
-    /// are kept in half precision bit for bit.
+    /// Writes keys and values of `range` to `keys` and `values`, `[layer][head][position][head_dim]` each: bit for bit what
+    /// is kept in half precision.
+    ///
+    /// # Errors
+    /// The device is lost.
     ///
     /// # Panics
     /// The range leaves the cache, or a slice has another length than [`KvRange::vectors`] heads.
-    fn read_kv(&self, cache: &Self::KvCache, range: &KvRange, keys: &mut [half::f16], values: &mut [half::f16]);
+    fn read_kv(
+        &self,
+        cache: &Self::KvCache,
+        range: &KvRange,
+        keys: &mut [half::f16],
+        values: &mut [half::f16],
+    ) -> Result<(), BackendError>;
 
     /// The reverse of [`Backend::read_kv`].
     ///
+    /// # Errors
+    /// As [`Backend::read_kv`].
+    ///
     /// # Panics
     /// As [`Backend::read_kv`].
-    fn write_kv(&self, cache: &mut Self::KvCache, range: &KvRange, keys: &[half::f16], values: &[half::f16]);
+    fn write_kv(
+        &self,
+        cache: &mut Self::KvCache,
+        range: &KvRange,
+        keys: &[half::f16],
+        values: &[half::f16],
+    ) -> Result<(), BackendError>;
 
     /// Memory for passes of up to `rows` rows.
     ///
     /// # Errors
     /// There is none.
-    fn workspace(&self, decoder: &Decoder, rows: usize) -> Result<Self::Workspace, ShapeError>;
+    fn workspace(&self, decoder: &Decoder, rows: usize) -> Result<Self::Workspace, BackendError>;
 
     /// Makes room for passes of up to `rows` rows, if there is none: several sequences may bring more than a chunk.
-    fn make_room(&self, decoder: &Decoder, workspace: &mut Self::Workspace, rows: usize);
+    ///
+    /// # Errors
+    /// There is none.
+    fn make_room(&self, decoder: &Decoder, workspace: &mut Self::Workspace, rows: usize) -> Result<(), BackendError>;
 
     /// A pass over all rows of `spans`, for which `workspace` has room.
     fn pass<'a, 'b: 'a>(
@@ -109,15 +149,15 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> Self::Pass<'a, 'b>;
 }
 
-/// The steps that rows take through a decoder: once [`Pass::embed`], then for each layer [`Pass::project_attention`],
-/// [`Pass::store`] and, for the rows that are still wanted, [`Pass::attend`] and [`Pass::feed_forward`], and in the end
-/// [`Pass::head`]. `from` is the first row that a step is taken for.
+/// The steps that rows take through a decoder: once [`Pass::embed`], then for each layer [`Pass::project`], [`Pass::store`]
+/// and, for the rows that are still wanted, [`Pass::attend`] and [`Pass::feed_forward`], and in the end [`Pass::head`] or
+/// [`Pass::finish`]. `from` is the first row that a step is taken for. What goes wrong on the way is said at the end.
 pub trait Pass<B: Backend> {
     /// Begins the residual stream: tokens are looked up in `table`, rows of slots taken as they are.
     fn embed(&mut self, table: &Table<'_, B>);
 
     /// Queries, keys and values of every row, by projections of its RMS norm.
-    fn project_attention(&mut self, norm: &B::Vector, query: &Linear<B>, key: &Linear<B>, value: &Linear<B>);
+    fn project(&mut self, norm: &B::Vector, projections: &B::Attention);
 
     /// Turns queries and keys by their positions, and writes keys and values to their places in layer `layer` of the
     /// caches.
@@ -125,11 +165,20 @@ pub trait Pass<B: Backend> {
 
     /// Attention of rows over every position of their sequences up to their own, projected by `output` and added to the
     /// residual stream.
-    fn attend(&mut self, layer: usize, output: &Linear<B>, from: usize);
+    fn attend(&mut self, layer: usize, output: &B::Linear, from: usize);
 
     /// `down(silu(gate(x)) · up(x))` of the RMS norm `x`, added to the residual stream.
-    fn feed_forward(&mut self, norm: &B::Vector, gate: &Linear<B>, up: &Linear<B>, down: &Linear<B>, from: usize);
+    fn feed_forward(&mut self, norm: &B::Vector, gate: &B::Gate, down: &B::Linear, from: usize);
 
-    /// Logits of rows, `[rows, vocab]`, by a projection of their RMS norm.
-    fn head(&mut self, norm: &B::Vector, head: &Linear<B>, from: usize, logits: &mut [f32]);
+    /// Logits of rows, by a projection of their RMS norm, or what is picked by them.
+    ///
+    /// # Errors
+    /// A step failed. What was written to the caches is then of no use.
+    fn head(self, norm: &B::Vector, head: &B::Linear, from: usize, answer: Answer<'_>) -> Result<(), BackendError>;
+
+    /// Ends a pass of which no row needs an answer.
+    ///
+    /// # Errors
+    /// As [`Pass::head`].
+    fn finish(self) -> Result<(), BackendError>;
 }

@@ -167,6 +167,7 @@ fn finish_name(finish: Option<FinishReason>) -> &'static str {
         Some(FinishReason::Stop) => "stop text",
         Some(FinishReason::MaxTokens) => "max_tokens",
         Some(FinishReason::ContextFull) => "context full",
+        Some(FinishReason::Failed) => "device failed",
         None => "cancelled",
     }
 }

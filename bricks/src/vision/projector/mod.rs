@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use nanomind_hal::tabm::SlotWriter;
 use nanomind_hal::{JobCost, Lane};
+use nanomind_kernels::backend::Linear;
 use nanomind_kernels::{self as kernels, Activations, Isa, Nonlinearity};
 
 pub use arrangement::Arrangement;
@@ -23,7 +24,7 @@ use super::error::VisionError;
 use super::framing::TilePlan;
 use super::slot::check_slot;
 use crate::gguf::{Gguf, GgufError};
-use crate::loader::{Linear, LoadProgress, ModelError};
+use crate::loader::{LoadProgress, ModelError};
 use crate::shape::{MatrixShape, ProjectorShape};
 
 /// The projector of an mmproj file: immutable weights, shared by all lanes.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use nanomind_hal::Lane;
+use nanomind_kernels::backend::Linear;
 use nanomind_kernels::{Cpu, Isa};
 
 use super::config::{Merge, ProjectorConfig, ProjectorKind};
 use super::downsample::Peg;
 use crate::gguf::Gguf;
-use crate::loader::{Bias, Linear, LoadProgress, Loader, ModelError};
+use crate::loader::{Bias, LoadProgress, Loader, ModelError};
 
 /// What llama.cpp calls the learned row at the end of a line, today and before.
 pub(in crate::vision) const NEWLINES: [&str; 2] = ["v.image_newline", "model.image_newline"];
