@@ -14,7 +14,7 @@ use std::time::Duration;
 use nanomind_hal::Clock;
 use nanomind_hal::gpu::{Gpu, GpuChoice};
 use nanomind_kernels::gpu::{
-    Epilogue, Input, Kernels, KvCache, Matrix, Pass, Product, Results, RopeAngles, Rows, Sight, Tokens,
+    Epilogue, Input, Kernels, KvCache, Matrix, Pass, Product, Results, RopeAngles, Rows, Sight, Tokens, Weights,
 };
 use nanomind_kernels::{Format, RopeLayout, RopeTable};
 
@@ -266,8 +266,18 @@ fn model(
         shape.matrices().iter().map(|[rows, cols]| rows * format.row_bytes(*cols).unwrap_or(0)).sum();
     let distinct = cold.div_ceil(layer_bytes).min(shape.layers);
     let layer = || -> Result<[Matrix; 7], Box<dyn Error>> {
-        let [a, b, c, d, e, f, g] = shape.matrices();
-        Ok([upload(a)?, upload(b)?, upload(c)?, upload(d)?, upload(e)?, upload(f)?, upload(g)?])
+        let bytes = shape.matrices().map(|[rows, cols]| weights(format, rows, cols));
+        let all: [usize; 7] = std::array::from_fn(|at| at);
+        let part = |at: usize| {
+            let [rows, cols] = shape.matrices()[at];
+            Weights { format, rows, cols, bytes: &bytes[at] }
+        };
+        let [a, b, c, d, e, f, g] = all.map(part);
+        let [query, key, value] = Matrix::upload_together(kernels, [a, b, c])?;
+        let [output] = Matrix::upload_together(kernels, [d])?;
+        let [gate, up] = Matrix::upload_together(kernels, [e, f])?;
+        let [down] = Matrix::upload_together(kernels, [g])?;
+        Ok([query, key, value, output, gate, up, down])
     };
     let capacity = prompt + count;
     let cache = || KvCache::new(kernels, capacity, shape.kv_heads, shape.head_dim);

@@ -2,7 +2,7 @@
 
 use nanomind_hal::gpu::GpuError;
 
-use super::arena::Place;
+use super::arena::{Place, UNIT};
 use super::kernels::Kernels;
 use super::packing::Layout;
 use crate::{Format, ShapeError};
@@ -18,6 +18,36 @@ pub struct Matrix {
     cols: usize,
     layout: Layout,
     shards: Vec<Shard>,
+}
+
+/// The weights of a file, row after row of `cols` values in `format`.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// How they are stored.
+    pub format: Format,
+    /// Rows, the width of the output.
+    pub rows: usize,
+    /// Columns, the width of the input.
+    pub cols: usize,
+    /// `rows` rows of them.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Weights<'a> {
+    fn split(&self) -> Result<Vec<&'a [u8]>, ShapeError> {
+        let Weights { format, rows, cols, bytes } = *self;
+        let row = format.row_bytes(cols).ok_or(ShapeError::UnevenBlocks { format, cols, block: format.block_len() })?;
+        let expected = row.checked_mul(rows).ok_or(ShapeError::TooLarge { format, rows, cols })?;
+        if bytes.len() != expected {
+            return Err(ShapeError::ByteCount { format, rows, cols, expected, found: bytes.len() });
+        }
+        Ok(bytes.chunks_exact(row.max(1)).collect())
+    }
+
+    /// Bytes on the device, once their shape is known to fit.
+    fn packed_bytes(&self) -> u64 {
+        4 * Layout::new(self.format, self.cols).words(self.rows) as u64
+    }
 }
 
 /// Rows of a matrix that are in one buffer.
@@ -51,21 +81,67 @@ impl Matrix {
         cols: usize,
         bytes: &[u8],
     ) -> Result<Matrix, MatrixError> {
-        let rows = split(format, rows, cols, bytes)?;
-        let (gpu, layout) = (kernels.gpu(), Layout::new(format, cols));
-        let limits = &gpu.adapter().limits;
-        let most = usize::try_from(limits.binding_bytes.min(limits.buffer_bytes)).unwrap_or(usize::MAX);
-        // In pairs, so that halves of words of scales are not parted; and of a size that words can be counted in.
-        let pair = 4 * layout.words(2).max(1);
-        let each = (most.min(1 << 31) / pair).max(1) * 2;
-        let mut shards = Vec::new();
-        for (index, rows) in rows.chunks(each).enumerate() {
-            let bytes = 4 * layout.words(rows.len()) as u64;
-            let place = kernels.place("weights", bytes)?;
-            send(kernels, layout, rows, &place)?;
-            shards.push(Shard { first: index * each, rows: rows.len(), place });
+        let [matrix] = Matrix::upload_together(kernels, [Weights { format, rows, cols, bytes }])?;
+        Ok(matrix)
+    }
+
+    /// Packs several matrices into one buffer, if a shader can reach all of it: what is multiplied with the same input,
+    /// which [`Pass::products`](super::Pass::products) and [`Pass::gate`](super::Pass::gate) then do in one step.
+    ///
+    /// # Errors
+    /// As those of [`Matrix::upload`], of any of them.
+    pub fn upload_together<const N: usize>(
+        kernels: &Kernels,
+        weights: [Weights<'_>; N],
+    ) -> Result<[Matrix; N], MatrixError> {
+        let mut rows = Vec::with_capacity(N);
+        for weights in &weights {
+            rows.push(weights.split()?);
         }
-        Ok(Matrix { format, rows: rows.len(), cols, layout, shards })
+        let limits = &kernels.gpu().adapter().limits;
+        let most = limits.binding_bytes.min(limits.buffer_bytes).min(1 << 31);
+        let bytes = weights.each_ref().map(Weights::packed_bytes);
+        let total = bytes.iter().fold(0_u64, |sum, bytes| sum.next_multiple_of(UNIT).saturating_add(*bytes));
+        let place = match total <= most {
+            true => Some(kernels.place("weights", total)?),
+            false => None,
+        };
+        let mut matrices = Vec::with_capacity(N);
+        let mut at = 0_u64;
+        for ((weights, rows), bytes) in weights.into_iter().zip(rows).zip(bytes) {
+            let Weights { format, cols, .. } = weights;
+            let mut matrix =
+                Matrix { format, rows: rows.len(), cols, layout: Layout::new(format, cols), shards: Vec::new() };
+            match &place {
+                Some(place) => {
+                    matrix.send(kernels, &rows, 0, place.behind(at))?;
+                    at = (at + bytes).next_multiple_of(UNIT);
+                }
+                None => matrix.send_in_shards(kernels, &rows, most)?,
+            }
+            matrices.push(matrix);
+        }
+        let count = matrices.len();
+        matrices.try_into().map_err(|_| unreachable!("{count} matrices of {N}"))
+    }
+
+    /// Cuts rows into shards of at most so many bytes, and sends each to a buffer of its own.
+    fn send_in_shards(&mut self, kernels: &Kernels, rows: &[&[u8]], most: u64) -> Result<(), GpuError> {
+        // In pairs, so that halves of words of scales are not parted.
+        let pair = 4 * self.layout.words(2).max(1) as u64;
+        let each = usize::try_from(most / pair).unwrap_or(usize::MAX / 2).max(1) * 2;
+        for (index, rows) in rows.chunks(each).enumerate() {
+            let place = kernels.place("weights", 4 * self.layout.words(rows.len()) as u64)?;
+            self.send(kernels, rows, index * each, place)?;
+        }
+        Ok(())
+    }
+
+    /// Packs a shard of rows, the first of which is row `first`, and sends it.
+    fn send(&mut self, kernels: &Kernels, rows: &[&[u8]], first: usize, place: Place) -> Result<(), GpuError> {
+        send(kernels, self.layout, rows, &place)?;
+        self.shards.push(Shard { first, rows: rows.len(), place });
+        Ok(())
     }
 
     /// Rows, the width of the output.
@@ -105,16 +181,6 @@ impl Matrix {
     pub(super) fn shards(&self) -> &[Shard] {
         &self.shards
     }
-}
-
-/// The rows of a tensor of a file.
-fn split(format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Vec<&[u8]>, ShapeError> {
-    let row = format.row_bytes(cols).ok_or(ShapeError::UnevenBlocks { format, cols, block: format.block_len() })?;
-    let expected = row.checked_mul(rows).ok_or(ShapeError::TooLarge { format, rows, cols })?;
-    if bytes.len() != expected {
-        return Err(ShapeError::ByteCount { format, rows, cols, expected, found: bytes.len() });
-    }
-    Ok(bytes.chunks_exact(row.max(1)).collect())
 }
 
 /// Packs rows and sends them, a few megabytes at a time where their parts can be sent by themselves.

@@ -23,7 +23,7 @@ mod steps;
 
 pub use kernels::Kernels;
 pub use kv_cache::{KvCache, KvRows, RopeAngles};
-pub use matrix::{Matrix, MatrixError};
+pub use matrix::{Matrix, MatrixError, Weights};
 pub use pass::Pass;
 pub use product::{Epilogue, Input, Product};
 pub use results::{Done, Results};

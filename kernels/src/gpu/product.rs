@@ -92,7 +92,7 @@ impl Pass<'_> {
     }
 
     /// Products over the same input. Up to three that follow each other are one step, if their matrices were uploaded
-    /// one after the other and have one format, and their values go to columns of the same rows: queries, keys and values.
+    /// together and have one format, and their values go to columns of the same rows: queries, keys and values.
     ///
     /// # Errors
     /// A kernel does not compile, or the device is lost.
@@ -120,8 +120,8 @@ impl Pass<'_> {
         self.parts(input, &group[..count])
     }
 
-    /// `out = silu(gate · x) · (up · x)`, in one step if both matrices were uploaded one after the other and have one
-    /// format. `spare` has as many rows and columns as `out`; what is left in it says nothing.
+    /// `out = silu(gate · x) · (up · x)`, in one step if both matrices were uploaded together and have one format. `spare`
+    /// has as many rows and columns as `out`; what is left in it says nothing.
     ///
     /// # Errors
     /// A kernel does not compile, or the device is lost.

@@ -1,6 +1,6 @@
 //! Products of every format, by both kernels, with every epilogue.
 
-use nanomind_kernels::gpu::{Epilogue, Input, Kernels, Matrix, Product, Rows};
+use nanomind_kernels::gpu::{self, Epilogue, Input, Kernels, Matrix, Product, Rows, Tokens};
 use nanomind_kernels::{Format, Nonlinearity, dequantize};
 
 use crate::common::{Random, Weights, weights};
@@ -11,11 +11,6 @@ const TOKENS: [usize; 4] = [1, 3, 7, 70];
 
 /// For what all kernels share: compiling takes longer than computing.
 const FEW_TOKENS: [usize; 2] = [2, 7];
-
-/// Kernels of the same device with memory of their own: what one test uploads lies together.
-fn alone() -> Kernels {
-    Kernels::new(KERNELS.gpu().clone()).expect("kernels")
-}
 
 /// Weights of a shape with their bytes.
 struct Case {
@@ -34,12 +29,12 @@ fn case(random: &mut Random, format: Format, rows: usize, cols: usize) -> Case {
 }
 
 impl Case {
-    fn uploaded(&self) -> Matrix {
-        self.uploaded_by(&KERNELS)
+    fn weights(&self) -> gpu::Weights<'_> {
+        gpu::Weights { format: self.format, rows: self.rows, cols: self.cols, bytes: &self.bytes }
     }
 
-    fn uploaded_by(&self, kernels: &Kernels) -> Matrix {
-        Matrix::upload(kernels, self.format, self.rows, self.cols, &self.bytes).expect("uploaded")
+    fn uploaded(&self) -> Matrix {
+        Matrix::upload(&KERNELS, self.format, self.rows, self.cols, &self.bytes).expect("uploaded")
     }
 
     /// `[tokens, rows]` of the oracle.
@@ -181,10 +176,12 @@ fn a_gate_and_what_it_lets_through_are_one_step_where_they_lie_together() {
     let mut random = Random(4);
     let (gate, up) = (case(&mut random, Format::Q4K, 33, 256), case(&mut random, Format::Q4K, 33, 256));
     let other = case(&mut random, Format::Q6K, 33, 256);
-    let kernels = alone();
-    let matrices = [&gate, &up, &other].map(|case| case.uploaded_by(&kernels));
+    let matrices = [&gate, &up, &other].map(Case::weights);
+    let matrices = Matrix::upload_together(&KERNELS, matrices).expect("uploaded");
     let biases = [random.floats(33), random.floats(33)];
-    let kept = biases.each_ref().map(|bias| Rows::of(&kernels, bias).expect("memory"));
+    // Memory of their own: what no other test takes places in lies together.
+    let alone = Kernels::new(KERNELS.gpu().clone()).expect("kernels");
+    let kept = biases.each_ref().map(|bias| Rows::of(&alone, bias).expect("memory"));
     for (tokens, up, up_matrix, steps) in
         TOKENS.map(|tokens| (tokens, &up, &matrices[1], 1)).into_iter().chain([(7, &other, &matrices[2], 3)])
     {
@@ -213,10 +210,10 @@ fn queries_keys_and_values_are_one_step_where_they_lie_together() {
     let mut random = Random(5);
     for (formats, steps) in [([Format::Q5_0; 3], 1), ([Format::Q5_0, Format::Q5_0, Format::Q8_0], 2)] {
         let parts = [(0, 40), (1, 8), (2, 8)].map(|(at, rows)| case(&mut random, formats[at], rows, 64));
-        let kernels = alone();
-        let matrices = parts.each_ref().map(|part| part.uploaded_by(&kernels));
+        let matrices = Matrix::upload_together(&KERNELS, parts.each_ref().map(Case::weights)).expect("uploaded");
         let bias: Vec<Vec<f32>> = parts.iter().map(|part| random.floats(part.rows)).collect();
-        let biases: Vec<Rows> = bias.iter().map(|bias| Rows::of(&kernels, bias).expect("memory")).collect();
+        let alone = Kernels::new(KERNELS.gpu().clone()).expect("kernels");
+        let biases: Vec<Rows> = bias.iter().map(|bias| Rows::of(&alone, bias).expect("memory")).collect();
         for tokens in FEW_TOKENS {
             let x = random.floats(tokens * 64);
             let (input, out) = (rows(64, &x), Rows::new(&KERNELS, tokens, 56).expect("memory"));
@@ -259,6 +256,32 @@ fn some_rows_and_columns_are_written_and_their_neighbours_are_not() {
         }
         expect_close(&format!("{tokens} tokens"), &read(&out), &expected);
     }
+}
+
+#[test]
+fn weights_beyond_what_a_shader_reaches_are_cut_and_multiply_alike() {
+    let most = KERNELS.gpu().adapter().limits.binding_bytes as usize;
+    // As much as Mesa binds at once, and a little more; cards bind more and need not cut it.
+    let (cols, rows_of_it) = (4096, (most.min(128 << 20)) / (4 * 4096) + 5);
+    let value = |row: usize| row as f32 / 1024.0;
+    let mut values = vec![0_f32; rows_of_it * cols];
+    for (row, values) in values.chunks_exact_mut(cols).enumerate() {
+        values.fill(value(row));
+    }
+    let matrix =
+        Matrix::upload(&KERNELS, Format::F32, rows_of_it, cols, bytemuck::cast_slice(&values)).expect("uploaded");
+    let tokens = Tokens::new(&KERNELS, 2).expect("memory");
+    tokens.write(&KERNELS, 0, &[rows_of_it as u32 - 1, 1]).expect("sent");
+    let (input, out) =
+        (Rows::new(&KERNELS, 2, cols).expect("memory"), Rows::new(&KERNELS, 2, rows_of_it).expect("memory"));
+    let mut pass = KERNELS.pass();
+    pass.embed(&matrix, &tokens, 0, input.all()).expect("a kernel");
+    pass.product(Input::Rows(input.all()), &matrix, Epilogue::Store, out.all()).expect("a kernel");
+    pass.finish().expect("submitted").wait().expect("done");
+    let product = |token: usize, row: usize| cols as f64 * f64::from(value(token)) * f64::from(value(row));
+    let expected =
+        [rows_of_it - 1, 1].into_iter().flat_map(|token| (0..rows_of_it).map(move |row| product(token, row)));
+    expect_close("cut", &read(&out), &expected.collect::<Vec<f64>>());
 }
 
 #[test]
