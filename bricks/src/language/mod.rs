@@ -50,6 +50,7 @@ mod relocation;
 mod segments;
 mod sequence;
 mod stop;
+mod target;
 mod together;
 mod weights;
 
@@ -62,6 +63,7 @@ pub use relocation::{Relocation, RelocationError};
 pub use segments::{PromptPart, RowRun, Segment};
 pub use sequence::{DEFAULT_CHUNK, HistoryEntry, RowKey, Sequence, SequenceError, SequenceOptions, memory_bytes};
 pub use stop::{StopMatcher, StopStep};
+pub use target::Target;
 
 pub use nanomind_kernels::backend::{KvGeometry, KvRange};
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use nanomind_hal::Lane;
 use nanomind_hal::tabm::{ElementType, SlotGeometry};
-use nanomind_kernels::{Cpu, Format, Isa, RopeTable};
+#[cfg(feature = "gpu")]
+use nanomind_kernels::backend::Gpu;
+use nanomind_kernels::{Backend, Cpu, Format, RopeTable};
 
 use super::config::LanguageConfig;
 use super::error::StepError;
@@ -13,6 +15,7 @@ use super::forward::Network;
 use super::placed::{Form, Placed};
 use super::segments::{Segment, Window, total};
 use super::sequence::Sequence;
+use super::target::Target;
 use super::weights::Weights;
 use crate::gguf::Gguf;
 use crate::loader::{LoadProgress, ModelError};
@@ -41,7 +44,7 @@ pub struct Reading<'a> {
 /// Immutable weights and configuration, taken to one backend; shared by all sequences and lanes.
 pub struct LanguageModel {
     config: LanguageConfig,
-    isa: Isa,
+    target: Target,
     placed: Placed,
     file: String,
     parameters: u64,
@@ -53,19 +56,52 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// Loads and packs a model. Only an embedding table that the head does not share stays in the mapped file.
+    /// Loads a model to where it is to be computed; host work is done on `lane`. Only an embedding table that the host
+    /// cannot read back stays in the mapped file.
+    ///
+    /// # Errors
+    /// A field or tensor of the file is missing, out of bounds or unknown, or there is no memory for it.
     pub fn load(
         gguf: &Arc<Gguf>,
-        isa: Isa,
+        target: impl Into<Target>,
+        lane: &Lane,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<LanguageModel, ModelError> {
+        LanguageModel::load_to(gguf, target.into(), lane, progress)
+    }
+
+    fn load_to(
+        gguf: &Arc<Gguf>,
+        target: Target,
+        lane: &Lane,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<LanguageModel, ModelError> {
+        match &target {
+            Target::Cpu(isa) => {
+                let wrap = |network| Placed::Cpu(Box::new(network));
+                LanguageModel::load_with(gguf, Cpu::new(*isa), wrap, target, lane, progress)
+            }
+            #[cfg(feature = "gpu")]
+            Target::Gpu(kernels) => {
+                let wrap = |network| Placed::Gpu(Box::new(network));
+                LanguageModel::load_with(gguf, Gpu::new(Arc::clone(kernels)), wrap, target, lane, progress)
+            }
+        }
+    }
+
+    fn load_with<B: Backend>(
+        gguf: &Arc<Gguf>,
+        backend: B,
+        wrap: fn(Network<B>) -> Placed,
+        target: Target,
         lane: &Lane,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<LanguageModel, ModelError> {
         let config = LanguageConfig::from_gguf(gguf)?;
-        let backend = Cpu::new(isa);
         let weights = Weights::load(gguf, &config, &backend, lane, progress)?;
         let rope = rope_table(&config, weights.rope_factors.as_deref());
         Ok(LanguageModel {
-            isa,
+            target,
             file: gguf.file().to_owned(),
             parameters: weights.parameters,
             file_bytes: weights.file_bytes,
@@ -73,7 +109,7 @@ impl LanguageModel {
             tied: weights.tied,
             packed_bytes: weights.bytes(),
             shape: LanguageShape::of_gguf(gguf)?,
-            placed: Placed::Cpu(Network::new(backend, config.decoder(), weights, rope, config.context_length)?),
+            placed: wrap(Network::new(backend, config.decoder(), weights, rope, config.context_length)?),
             config,
         })
     }
@@ -83,9 +119,9 @@ impl LanguageModel {
         &self.config
     }
 
-    /// The instruction set that the weights are packed for.
-    pub fn isa(&self) -> Isa {
-        self.isa
+    /// Where it is computed.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The file that the model came from, as it was named.

@@ -1,8 +1,12 @@
 //! A model and its sequences, by where they are computed: the one place where backends are told apart.
 
 use std::ops::Range;
+#[cfg(feature = "gpu")]
+use std::sync::Arc;
 
 use nanomind_hal::Lane;
+#[cfg(feature = "gpu")]
+use nanomind_kernels::backend::Gpu;
 use nanomind_kernels::backend::{Answer, KvGeometry, Span};
 use nanomind_kernels::{Backend, BackendError, Cpu, KvFormat};
 
@@ -15,12 +19,27 @@ use crate::tokenizer::TokenId;
 
 /// A model on its backend.
 pub(super) enum Placed {
-    Cpu(Network<Cpu>),
+    Cpu(Box<Network<Cpu>>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<Network<Gpu>>),
 }
 
 /// What a sequence has on the backend of its model.
 pub(super) enum State {
-    Cpu(SequenceState<Cpu>),
+    Cpu(Box<SequenceState<Cpu>>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<SequenceState<Gpu>>),
+}
+
+/// The same of whichever backend a value is on.
+macro_rules! on_any {
+    ($value:expr, $of:ident($inner:pat) => $body:expr) => {
+        match $value {
+            $of::Cpu($inner) => $body,
+            #[cfg(feature = "gpu")]
+            $of::Gpu($inner) => $body,
+        }
+    };
 }
 
 /// Keys and values of a sequence, and the memory in which it computes.
@@ -40,6 +59,18 @@ impl Place for Cpu {
     fn of(state: &mut State) -> Option<&mut SequenceState<Cpu>> {
         match state {
             State::Cpu(state) => Some(state),
+            #[cfg(feature = "gpu")]
+            State::Gpu(_) => None,
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Place for Gpu {
+    fn of(state: &mut State) -> Option<&mut SequenceState<Gpu>> {
+        match state {
+            State::Gpu(state) => Some(state),
+            State::Cpu(_) => None,
         }
     }
 }
@@ -61,14 +92,22 @@ impl Placed {
         chunk: usize,
     ) -> Result<State, BackendError> {
         match self {
-            Placed::Cpu(network) => network.state(geometry, kv_cache, context, chunk).map(State::Cpu),
+            Placed::Cpu(network) => Ok(State::Cpu(Box::new(network.state(geometry, kv_cache, context, chunk)?))),
+            #[cfg(feature = "gpu")]
+            Placed::Gpu(network) => Ok(State::Gpu(Box::new(network.state(geometry, kv_cache, context, chunk)?))),
         }
     }
 
-    /// Whether `state` is on this backend.
+    /// Whether `state` is on this backend, and of the same device.
     pub(super) fn takes(&self, state: &State) -> bool {
         match (self, state) {
             (Placed::Cpu(_), State::Cpu(_)) => true,
+            #[cfg(feature = "gpu")]
+            (Placed::Gpu(network), State::Gpu(state)) => {
+                Arc::ptr_eq(network.backend().kernels(), state.backend.kernels())
+            }
+            #[cfg(feature = "gpu")]
+            _ => false,
         }
     }
 
@@ -77,6 +116,8 @@ impl Placed {
         match self {
             // The logits are in the host's memory as it is.
             Placed::Cpu(_) => Form::Logits,
+            #[cfg(feature = "gpu")]
+            Placed::Gpu(_) => Form::Picks,
         }
     }
 
@@ -93,37 +134,36 @@ impl Placed {
     ) -> Result<(), BackendError> {
         match self {
             Placed::Cpu(network) => network.read(lane, sequence, window, wanted, form, answers),
+            #[cfg(feature = "gpu")]
+            Placed::Gpu(network) => {
+                network.read(lane, sequence, window, wanted, form, answers)?;
+                // Rows of slots were sent to the device.
+                window.count_copied(network.decoder().width);
+                Ok(())
+            }
         }
     }
 
     /// Computes the next positions of all `readings`; the answers go to the first sequence.
     pub(super) fn read_batch(&self, lane: &Lane, readings: &mut [Reading<'_>], form: Form) -> Result<(), BackendError> {
-        match self {
-            Placed::Cpu(network) => network.read_batch(lane, readings, form),
-        }
+        on_any!(self, Placed(network) => network.read_batch(lane, readings, form))
     }
 
     /// Writes the embedding of `token`, which must be below the vocabulary size, to `out`, `[width]`.
     pub(super) fn embedding_row(&self, token: TokenId, out: &mut [f32]) {
-        match self {
-            Placed::Cpu(network) => network.embedding_row(token, out),
-        }
+        on_any!(self, Placed(network) => network.embedding_row(token, out))
     }
 }
 
 impl State {
     /// Writes the keys and values of its range into `state`.
     pub(super) fn export(&self, state: &mut KvInterchange) -> Result<(), BackendError> {
-        match self {
-            State::Cpu(own) => own.export(state),
-        }
+        on_any!(self, State(own) => own.export(state))
     }
 
     /// Takes `state` to its place.
     pub(super) fn import(&mut self, state: &KvInterchange) -> Result<(), BackendError> {
-        match self {
-            State::Cpu(own) => own.import(state),
-        }
+        on_any!(self, State(own) => own.import(state))
     }
 }
 

@@ -111,6 +111,23 @@ impl<'a> Window<'a> {
     }
 }
 
+#[cfg(feature = "gpu")]
+impl Window<'_> {
+    /// Counts the rows of slots, of `width` values each, as copied.
+    pub(super) fn count_copied(&self, width: usize) {
+        let (mut before, window) = (0, self.skip..self.skip + self.len);
+        for segment in self.segments {
+            let (first, end) = (before.max(window.start), (before + segment.len()).min(window.end));
+            if let Segment::Rows(run) = segment
+                && first < end
+            {
+                run.rows.count_copied(((end - first) * width * size_of::<f32>()) as u64);
+            }
+            before += segment.len();
+        }
+    }
+}
+
 impl Inputs for Window<'_> {
     fn len(&self) -> usize {
         self.len

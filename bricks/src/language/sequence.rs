@@ -36,6 +36,9 @@ pub enum SequenceError {
     /// Heads of the model are no whole number of blocks of the cache's format.
     #[error(transparent)]
     Heads(ShapeError),
+    /// The device does not keep such keys and values, or is lost.
+    #[error(transparent)]
+    Device(BackendError),
     /// The cache or the workspace does not fit into memory.
     #[error(
         "context of {context} positions needs {bytes} bytes of key-value cache and workspace, which the system refuses"
@@ -139,7 +142,8 @@ impl Sequence {
             .and_then(|layout| Ok((layout, model.placed().state(geometry, kv_cache, context, chunk)?)));
         let (layout, state) = made.map_err(|error| match error {
             BackendError::Shape(error @ ShapeError::UnevenHead { .. }) => SequenceError::Heads(error),
-            _ => refused(),
+            error if error.is_out_of_memory() => refused(),
+            error => SequenceError::Device(error),
         })?;
         let logits = bytemuck::allocation::try_zeroed_vec(config.vocab).map_err(|_| refused())?;
         let mut history = Vec::new();

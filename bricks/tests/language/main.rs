@@ -4,6 +4,8 @@
 mod conversation;
 mod fixture;
 mod generation;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod hostile;
 mod interchange;
 mod invariance;

@@ -12,15 +12,15 @@ use crate::fixture::{self, assert_same_bits};
 use crate::real_model::smollm2;
 
 /// Gaps between the two largest logits up to this many hundredths are near ties, which quantised activations may turn.
-const NEAR_TIE: u16 = 15;
+pub(crate) const NEAR_TIE: u16 = 15;
 
 /// Positions whose logits are kept at once.
 const PIECE: usize = 128;
 
 #[derive(Deserialize)]
-struct Case {
-    name: String,
-    prompt: Vec<u32>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) prompt: Vec<u32>,
     greedy: Vec<u32>,
     argmax: Vec<i64>,
     gap: Vec<u16>,
@@ -30,8 +30,12 @@ fn load() -> (LanguageModel, Vec<Case>) {
     let gguf = Arc::new(Gguf::open(smollm2()).unwrap());
     let lane = Lane::spawn(2, None).unwrap();
     let model = LanguageModel::load(&gguf, Isa::detect(), &lane, &mut |_| {}).unwrap();
+    (model, cases())
+}
+
+pub(crate) fn cases() -> Vec<Case> {
     let cases = std::fs::read(fixture::path("language_smollm2.json")).unwrap();
-    (model, serde_json::from_slice(&cases).unwrap())
+    serde_json::from_slice(&cases).unwrap()
 }
 
 fn highest(logits: &[f32]) -> u32 {

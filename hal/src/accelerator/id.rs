@@ -54,6 +54,11 @@ impl AcceleratorId {
     pub fn kind(self) -> AcceleratorKind {
         self.kind
     }
+
+    /// The number of the part or unit, where it has one.
+    pub fn number(self) -> Option<u16> {
+        self.part
+    }
 }
 
 impl fmt::Display for AcceleratorId {

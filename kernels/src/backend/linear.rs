@@ -59,9 +59,3 @@ impl Held for Linear {
         self.matrix.packed_bytes() as u64
     }
 }
-
-impl<const N: usize> Held for [Linear; N] {
-    fn bytes(&self) -> u64 {
-        self.iter().map(Held::bytes).sum()
-    }
-}

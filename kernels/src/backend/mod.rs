@@ -9,6 +9,12 @@ mod cpu_pass;
 mod cpu_workspace;
 mod decoder;
 mod error;
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "gpu")]
+mod gpu_pass;
+#[cfg(feature = "gpu")]
+mod gpu_workspace;
 mod kv_cache;
 mod linear;
 mod part;
@@ -20,6 +26,12 @@ pub use cpu_pass::CpuPass;
 pub use cpu_workspace::CpuWorkspace;
 pub use decoder::{Answer, Decoder, Input, Inputs, KvGeometry, KvRange, Span, Table};
 pub use error::BackendError;
+#[cfg(feature = "gpu")]
+pub use gpu::{Gpu, GpuKvCache, GpuLinear};
+#[cfg(feature = "gpu")]
+pub use gpu_pass::GpuPass;
+#[cfg(feature = "gpu")]
+pub use gpu_workspace::GpuWorkspace;
 pub use kv_cache::KvCache;
 pub use linear::Linear;
 pub use part::{Held, Part};

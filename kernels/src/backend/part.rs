@@ -22,3 +22,9 @@ pub trait Held {
     /// Bytes of weights; also what one pass over them reads.
     fn bytes(&self) -> u64;
 }
+
+impl<T: Held, const N: usize> Held for [T; N] {
+    fn bytes(&self) -> u64 {
+        self.iter().map(Held::bytes).sum()
+    }
+}

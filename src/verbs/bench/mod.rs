@@ -7,16 +7,19 @@ use nanomind::{
     bricks::{
         Gguf,
         language::{
-            DEFAULT_CHUNK, LanguageModel,
+            DEFAULT_CHUNK, LanguageModel, Target,
             bench::{self, BenchError, Conditions, Record, Workload},
         },
     },
-    hal::{Clock, CpuTopology, Lane},
+    hal::{AcceleratorId, AcceleratorKind, Clock, CpuTopology, Lane},
     kernels::{Isa, KvFormat},
 };
 
+#[cfg(feature = "gpu")]
+use nanomind::hal::gpu::GpuChoice;
+
 use crate::{
-    exit::Exit,
+    exit::{Code, Exit},
     globals::Globals,
     models,
     output::{self, FormatArgs, Table},
@@ -75,6 +78,10 @@ pub struct Args {
     #[arg(long, env = "NANOMIND_ISA", value_parser = parse_isa)]
     isa: Option<Isa>,
 
+    /// What computes: `cpu`, `gpu`, or `gpu:1`, the second that `doctor` lists
+    #[arg(long, default_value = "cpu", value_name = "ACCELERATOR")]
+    accelerator: AcceleratorId,
+
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -127,8 +134,8 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
         threads => threads.iter().map(|threads| threads.get()).collect(),
     };
     let lanes = threads.iter().map(|threads| lane(*threads)).collect::<Result<Vec<Lane>, Exit>>()?;
-    let isa = args.isa.unwrap_or_else(Isa::detect);
-    let model = load(&args.model, isa, lanes.iter().max_by_key(|lane| lane.threads()), globals)?;
+    let target = target(args.accelerator, args.isa)?;
+    let model = load(&args.model, target, lanes.iter().max_by_key(|lane| lane.threads()), globals)?;
     let clock = Clock::system();
     let runs = lanes.len() * args.n_depth.len() * workloads.len() * (args.repetitions as usize + 1);
     let progress = bar(runs as u64, "{wide_bar} {pos}/{len} runs");
@@ -170,12 +177,25 @@ fn lane(threads: usize) -> Result<Lane, Exit> {
     Ok(lane)
 }
 
-fn load(model: &str, isa: Isa, lane: Option<&Lane>, globals: &Globals) -> Result<LanguageModel, Exit> {
+/// Where an accelerator computes; a graphics processor is opened.
+fn target(accelerator: AcceleratorId, isa: Option<Isa>) -> Result<Target, Exit> {
+    match accelerator.kind() {
+        AcceleratorKind::Cpu => Ok(isa.unwrap_or_else(Isa::detect).into()),
+        #[cfg(feature = "gpu")]
+        AcceleratorKind::Gpu => {
+            let choice = accelerator.number().map_or(GpuChoice::Best, |number| GpuChoice::Index(number.into()));
+            Target::open_gpu(&choice, None).map_err(|error| Exit::new(Code::DeviceMissing, error))
+        }
+        _ => Err(Exit::new(Code::DeviceMissing, format!("{accelerator}: no models are computed there"))),
+    }
+}
+
+fn load(model: &str, target: Target, lane: Option<&Lane>, globals: &Globals) -> Result<LanguageModel, Exit> {
     let path = models::resolve(&models::parse_reference(model)?, globals)?;
     let gguf = Arc::new(Gguf::open(&path).map_err(Exit::invalid)?);
     let progress = bar(0, "loading {wide_bar} {bytes}/{total_bytes}");
     let single = Lane::single();
-    let model = LanguageModel::load(&gguf, isa, lane.unwrap_or(&single), &mut |load| {
+    let model = LanguageModel::load(&gguf, target, lane.unwrap_or(&single), &mut |load| {
         progress.set_length(load.total_bytes);
         progress.set_position(load.done_bytes);
     });

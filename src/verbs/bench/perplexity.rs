@@ -92,7 +92,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<(), Exit> {
     let passage = Passage::new(&tokenizer, text, args.ctx).map_err(refused)?;
 
     let lane = lane(args.threads.map_or_else(|| CpuTopology::detect().cores().len(), NonZeroUsize::get))?;
-    let model = load(&args.model, args.isa.unwrap_or_else(Isa::detect), Some(&lane), globals)?;
+    let model = load(&args.model, args.isa.unwrap_or_else(Isa::detect).into(), Some(&lane), globals)?;
     let options = SequenceOptions { kv_cache: args.kv_cache, ..SequenceOptions::new(args.ctx) };
     let mut sequence = Sequence::with_options(&model, options).map_err(Exit::usage)?;
     let windows = args.chunks.map_or(passage.windows(), |chunks| chunks.get().min(passage.windows()));
@@ -111,7 +111,7 @@ pub fn run(args: &Args, globals: &Globals) -> Result<(), Exit> {
         &Report {
             model_filename: model.file().to_owned(),
             model_type: model.summary(),
-            isa: model.isa().to_string(),
+            isa: model.target().to_string(),
             kv_cache: args.kv_cache.name(),
             text: text_name,
             n_ctx: args.ctx,

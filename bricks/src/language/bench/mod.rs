@@ -192,19 +192,25 @@ fn run(
     workload: Workload,
     tokens: &[TokenId],
 ) -> Result<(), StepError> {
+    // As a greedy answer would have it: on a device that can pick tokens, logits stay there.
+    let form = model.greedy_form();
     match (workload, sequences) {
         (Workload::Prefill(_), [sequence]) => {
-            model.prefill(lane, sequence, &[Segment::Tokens(tokens)], Logits::Last)?;
+            let segments = [Segment::Tokens(tokens)];
+            model.check(sequence, &segments)?;
+            model.read(lane, sequence, &segments, 0..tokens.len(), Logits::Last, form)?;
         }
         (Workload::Decode(_), [sequence]) => {
-            for token in tokens {
-                model.decode(lane, sequence, *token)?;
+            for token in tokens.chunks(1) {
+                let segments = [Segment::Tokens(token)];
+                model.check(sequence, &segments)?;
+                model.read(lane, sequence, &segments, 0..1, Logits::All, form)?;
             }
         }
         (_, sequences) => {
             for tokens in tokens.chunks(1) {
                 let readings = sequences.iter_mut().map(|sequence| Reading { sequence, tokens });
-                model.decode_batch(lane, &mut readings.collect::<Vec<_>>())?;
+                model.read_batch(lane, &mut readings.collect::<Vec<_>>(), form)?;
             }
         }
     }

@@ -14,11 +14,11 @@ pub struct Record {
     pub build_number: &'static str,
     /// Name of the processor.
     pub cpu_info: String,
-    /// Name of the graphics card; empty, as none computes here.
+    /// Name of the graphics processor that computes; empty where none does.
     pub gpu_info: String,
-    /// What computes: `CPU`.
-    pub backends: &'static str,
-    /// Instruction set of the kernels.
+    /// What computes: `CPU`, `Vulkan` or `Metal`.
+    pub backends: String,
+    /// Instruction set of the kernels, or what the graphics processor is spoken to through.
     pub isa: String,
     /// The model file, as it was named.
     pub model_filename: String,
@@ -71,9 +71,9 @@ impl Record {
         Record {
             build_number: env!("CARGO_PKG_VERSION"),
             cpu_info: cpu.to_owned(),
-            gpu_info: String::new(),
-            backends: "CPU",
-            isa: model.isa().to_string(),
+            gpu_info: model.target().gpu_name().to_owned(),
+            backends: model.target().backend(),
+            isa: model.target().to_string(),
             model_filename: model.file().to_owned(),
             model_type: model.summary(),
             model_size: model.file_bytes(),

@@ -79,7 +79,12 @@ impl SlotReader {
                 size_of_val(rows)
             }
         };
-        self.shared.copied_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.count_copied(bytes as u64);
+    }
+
+    /// Counts so many bytes of the published rows as copied: sent to a device that cannot read them in place.
+    pub fn count_copied(&self, bytes: u64) {
+        self.shared.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn rows<T: Pod>(&self, element: ElementType) -> &[T] {
