@@ -4,8 +4,8 @@
 //! `cargo bench -p nanomind-kernels --bench gpu -- [--adapter NAME] [--formats Q4_0,Q4_K] [--models smollm2,qwen2,llama3]
 //! [--tokens 128] [--prompt 512] [--cold 256]`
 //!
-//! `--cold` is how many megabytes of weights a product goes over. Products go over enough copies of their weights that no cache holds them all. Times are those that the processor waits,
-//! from submission to the end, so that they include what the driver takes.
+//! Products go over copies of their weights, `--cold` megabytes together, so that no cache holds them all. Times are those
+//! that the processor waits, from submission to the end, so that they include what the driver takes.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss)]
 
 use std::error::Error;
