@@ -15,6 +15,10 @@ const FEW: usize = 4;
 /// … and more than so many in larger ones.
 const SOME: usize = 32;
 
+/// Up to so many rows and tokens, the invocations that run in step take one row each time instead of four: a large device
+/// would have too few of them at work to hide how long memory takes.
+const SCARCE: usize = 1 << 15;
+
 /// Matrices of one step at most.
 const MATRICES: usize = 3;
 
@@ -163,8 +167,17 @@ impl Pass<'_> {
         };
         let (tokens, gated, format) = (first.out.rows(), first.variant.gated, first.matrix.format());
         // As many rows as a workgroup makes, of a gate half as many of both matrices; and tokens.
+        let all_rows: usize = parts.iter().flatten().map(|part| part.shard.rows).sum();
+        let alone = all_rows * tokens <= SCARCE;
         let (shader, rows, side) = if tokens <= FEW {
-            (Shader::ProductRows(format, first.variant), 16, 1)
+            let rows = if !alone {
+                16
+            } else if gated {
+                8
+            } else {
+                4
+            };
+            (Shader::ProductRows(format, Variant { alone, ..first.variant }), rows, 1)
         } else if tokens <= SOME {
             (Shader::ProductTiles(format, first.variant), 32, 32)
         } else {
@@ -240,7 +253,7 @@ fn variant(epilogue: Epilogue<'_>, normed: bool) -> (Variant, Option<&Rows>) {
         Epilogue::AccumulateBias(bias) => (Some(bias), true, 0),
         Epilogue::Activate(bias, function) => (bias, false, number(function)),
     };
-    (Variant { normed, biased: bias.is_some(), adds, gated: false, function }, bias)
+    (Variant { normed, biased: bias.is_some(), adds, function, ..Variant::default() }, bias)
 }
 
 /// Values as they are, but for a bias.

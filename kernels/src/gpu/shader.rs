@@ -33,6 +33,8 @@ pub(super) struct Variant {
     pub(super) biased: bool,
     pub(super) adds: bool,
     pub(super) gated: bool,
+    /// Whether the invocations of a step share a row instead of several; of few tokens only.
+    pub(super) alone: bool,
     /// 0 for none, else as the shader numbers them.
     pub(super) function: u8,
 }
@@ -104,12 +106,14 @@ impl Shader {
     pub(super) fn constants(self, in_step: Option<u32>) -> Vec<(&'static str, f64)> {
         match self {
             Shader::ProductRows(_, variant) | Shader::ProductTiles(_, variant) | Shader::ProductBlocks(_, variant) => {
-                let Variant { normed, biased, adds, gated, function } = variant;
+                let Variant { normed, biased, adds, gated, alone, function } = variant;
                 let flags = [("NORMED", normed), ("BIASED", biased), ("ADDS", adds), ("GATED", gated)];
                 let flags = flags.map(|(name, on)| (name, f64::from(u8::from(on))));
-                let in_step = in_step.filter(|_| matches!(self, Shader::ProductRows(..)));
-                let in_step = in_step.map(|size| ("IN_STEP", f64::from(size)));
-                flags.into_iter().chain([("FUNCTION", f64::from(function))]).chain(in_step).collect()
+                let few = matches!(self, Shader::ProductRows(..));
+                let in_step = in_step.filter(|_| few).map(|size| ("IN_STEP", f64::from(size)));
+                let alone = few.then_some(("ALONE", f64::from(u8::from(alone))));
+                let others = [("FUNCTION", f64::from(function))].into_iter().chain(in_step).chain(alone);
+                flags.into_iter().chain(others).collect()
             }
             _ => Vec::new(),
         }

@@ -258,6 +258,30 @@ fn some_rows_and_columns_are_written_and_their_neighbours_are_not() {
     }
 }
 
+/// Where there are many rows, invocations in step share several.
+#[test]
+fn a_head_of_many_rows_multiplies_as_its_dequantised_values_do() {
+    let mut random = Random(6);
+    for format in [Format::Q4_0, Format::Q6K] {
+        let case = case(&mut random, format, 40_003, 256);
+        let (x, out) = (random.floats(256), Rows::new(&KERNELS, 1, case.rows).expect("memory"));
+        multiply(Input::Rows(rows(256, &x).all()), &case.uploaded(), Epilogue::Store, &out);
+        expect_close(&format!("{format} of many rows"), &read(&out), &case.product(&wide(&x)));
+    }
+    let pair = [0, 1].map(|_| case(&mut random, Format::Q4_1, 20_001, 32));
+    let matrices = Matrix::upload_together(&KERNELS, pair.each_ref().map(Case::weights)).expect("uploaded");
+    let x = random.floats(32);
+    let new = || Rows::new(&KERNELS, 1, 20_001).expect("memory");
+    let (input, out, spare) = (rows(32, &x), new(), new());
+    let mut pass = KERNELS.pass();
+    pass.gate(Input::Rows(input.all()), [&matrices[0], &matrices[1]], [None; 2], out.all(), spare.all())
+        .expect("a kernel");
+    pass.finish().expect("submitted").wait().expect("done");
+    let [gate, up] = pair.each_ref().map(|case| case.product(&wide(&x)));
+    let expected: Vec<f64> = gate.iter().zip(&up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+    expect_close("a gate of many rows", &read(&out), &expected);
+}
+
 #[test]
 fn weights_beyond_what_a_shader_reaches_are_cut_and_multiply_alike() {
     let most = KERNELS.gpu().adapter().limits.binding_bytes as usize;

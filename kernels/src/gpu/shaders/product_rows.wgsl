@@ -1,5 +1,8 @@
 // Products of few tokens: 32 invocations share four rows of the weights, of a gate two and two, and read them side by
-// side; a workgroup has four such groups, and there is one for each token.
+// side; a workgroup has four such groups, and there is one for each token. Where there are few rows, they share one, or
+// one of the gate and one of the other, so that there are more groups and memory is waited for less.
+override ALONE: bool = false;
+
 fn weighted(part: Part, at: u32, lo: vec4f, hi: vec4f, total: f32) -> f32 {
     let codes = eight(part, at);
     return codes.scale.x * (dot(codes.lo, lo) + dot(codes.hi, hi)) + codes.scale.y * total;
@@ -7,7 +10,7 @@ fn weighted(part: Part, at: u32, lo: vec4f, hi: vec4f, total: f32) -> f32 {
 
 @compute @workgroup_size(128)
 fn product_rows(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-    let each = select(4u, 2u, GATED);
+    let each = select(select(4u, 2u, GATED), 1u, ALONE);
     let work = work_of(group.x, 4u * each);
     let first = work.first + index / 32u * each;
     let lane = index & 31u;
@@ -26,12 +29,10 @@ fn product_rows(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
             hi *= gain[p.gain + 2u * chunk + 1u];
         }
         let total = dot(lo + hi, vec4f(1.0));
-        sums += vec4f(
-            weighted(work.part, at.x + chunk, lo, hi, total),
-            weighted(work.part, at.y + chunk, lo, hi, total),
-            weighted(work.other, at.z + chunk, lo, hi, total),
-            weighted(work.other, at.w + chunk, lo, hi, total),
-        );
+        sums.x += weighted(work.part, at.x + chunk, lo, hi, total);
+        if !ALONE { sums.y += weighted(work.part, at.y + chunk, lo, hi, total); }
+        if GATED || !ALONE { sums.z += weighted(work.other, at.z + chunk, lo, hi, total); }
+        if !ALONE { sums.w += weighted(work.other, at.w + chunk, lo, hi, total); }
     }
     var values = over_lanes(sums, index);
     if NORMED {
