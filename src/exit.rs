@@ -51,6 +51,11 @@ impl Exit {
         Exit { code, message: None, help: None }
     }
 
+    /// The exit code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// Adds a line that says what to do about it.
     pub fn help(mut self, help: impl Into<String>) -> Exit {
         self.help = Some(help.into());

@@ -6,11 +6,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use indexmap::IndexMap;
+#[cfg(feature = "gpu")]
+use nanomind_hal::AcceleratorKind;
+#[cfg(feature = "gpu")]
+use nanomind_hal::gpu::{Gpu, GpuChoice, GpuError};
 use nanomind_hal::{
     Accelerator, AcceleratorError, AcceleratorId, Clock, CoreGroup, CoreLease, CpuTopology, GroupsError, MachineMemory,
     Phase, PowerModel, default_groups, parse_groups, profile::DeviceProfile,
 };
 use nanomind_kernels::Isa;
+#[cfg(feature = "gpu")]
+use nanomind_kernels::gpu::Kernels;
 
 use crate::homes::Homes;
 use crate::jobs::Accelerators;
@@ -40,6 +46,10 @@ pub enum MachineError {
     /// An accelerator did not start.
     #[error(transparent)]
     Accelerator(#[from] AcceleratorError),
+    /// There is no such graphics processor, or it does not open.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The operating system refuses what virtual time needs.
     #[error("cannot make a virtual clock: {0}")]
     Clock(#[from] io::Error),
@@ -108,6 +118,21 @@ impl Machine {
         Ok((machine, runtime))
     }
 
+    /// Opens a graphics processor, which becomes the accelerator `gpu`. Until then nothing of it is touched. Pipelines that
+    /// earlier runs compiled are taken from the folder `cache`, if one is given.
+    ///
+    /// # Errors
+    /// There is none like that, its driver does not open it, or its thread does not start.
+    #[cfg(feature = "gpu")]
+    pub fn with_gpu(mut self, choice: &GpuChoice, cache: Option<&Path>) -> Result<Machine, MachineError> {
+        let id = AcceleratorId::whole(AcceleratorKind::Gpu);
+        let kernels = Arc::new(Kernels::new(Gpu::open(choice, cache)?)?);
+        let accelerator = Accelerator::gpu(id, kernels.gpu(), self.clock.clone())?;
+        Arc::make_mut(&mut self.accelerators).insert(id, accelerator);
+        self.homes = self.homes.with_device(id, kernels.into());
+        Ok(self)
+    }
+
     /// Says which device this machine is: its figures are where predictions start, and energy that no meter measures is
     /// estimated by it.
     pub fn with_profile(mut self, profile: Arc<DeviceProfile>) -> Machine {
@@ -133,7 +158,7 @@ impl Machine {
     /// Has the accelerators `own` hold weights and state in memory of their own, as a processor's groups of cores do best
     /// that have memory of their own (NUMA): a brick that moves there or away takes its state along.
     pub fn with_own_memory(mut self, own: impl IntoIterator<Item = AcceleratorId>) -> Machine {
-        self.homes = Homes::with_own(own);
+        self.homes = self.homes.with_own(own);
         self
     }
 

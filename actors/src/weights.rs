@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError};
+use nanomind_bricks::language::{LanguageModel, LoadProgress, ModelError, Target};
 use nanomind_bricks::shape::{LanguageShape, VisionShape};
 use nanomind_bricks::vision::{Projector, VisionEncoder};
 use nanomind_bricks::{ChatError, ChatTemplate, Gguf, GgufError, Tokenizer, TokenizerError};
@@ -86,6 +86,8 @@ impl Weights for WeightBytes {
 struct Order {
     file: PathBuf,
     isa: Isa,
+    /// What a language model will be computed with.
+    target: Target,
     listener: Option<LoadListener>,
 }
 
@@ -143,18 +145,13 @@ impl WeightSource<WeightBytes> {
 }
 
 impl<W: Weights> WeightSource<W> {
-    /// Makes the weights, in jobs of the asking node on accelerator `at`.
-    async fn load(
-        &self,
-        isa: Isa,
-        listener: Option<LoadListener>,
-        jobs: &Jobs,
-        at: AcceleratorId,
-    ) -> Result<W, NodeError> {
+    /// Makes the weights for `store`, in jobs of the asking node on accelerator `at`.
+    async fn load(&self, store: &WeightStore, jobs: &Jobs, at: AcceleratorId) -> Result<W, NodeError> {
         let spec = |phase, cost| JobSpec { phase, tokens: 0, class: JobClass::Vision, cost, request: None };
         match self.maker {
             Maker::File { cost, load } => {
-                let order = Order { file: self.key.model.clone(), isa, listener };
+                let (isa, target) = (store.isa, store.homes.target(at, store.isa));
+                let order = Order { file: self.key.model.clone(), isa, target, listener: store.listener.clone() };
                 // The header is read first, in a job of its own: it says what the load is going to cost.
                 let opened = jobs.run_at(at, spec(Phase::Prepare, JobCost::default()), move |_| {
                     let gguf = Arc::new(Gguf::open(&order.file)?);
@@ -240,7 +237,7 @@ impl WeightStore {
         if let Some(weights) = slot.weights().and_then(downcast) {
             return Ok(weights);
         }
-        let weights = Arc::new(source.load(self.isa, self.listener.clone(), jobs, at).await?);
+        let weights = Arc::new(source.load(self, jobs, at).await?);
         jobs.count("loads", 1);
         let known: Weak<W> = Arc::downgrade(&weights);
         *slot.weights.borrow_mut() = Some(known);
@@ -273,7 +270,7 @@ fn downcast<W: Weights>(weights: Arc<dyn Weights>) -> Option<Arc<W>> {
 fn load_language(order: &Order, gguf: Arc<Gguf>, lane: &Lane) -> Result<LoadedModel, LoadError> {
     let tokenizer = Tokenizer::from_gguf(&gguf)?;
     let template = ChatTemplate::from_gguf(&gguf).map(Arc::new);
-    let model = loading(order, |progress| Ok(LanguageModel::load(&gguf, order.isa, lane, progress)?))?;
+    let model = loading(order, |progress| Ok(LanguageModel::load(&gguf, order.target.clone(), lane, progress)?))?;
     Ok(LoadedModel { model: Arc::new(model), tokenizer: Arc::new(tokenizer), template })
 }
 

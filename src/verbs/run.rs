@@ -18,10 +18,12 @@ use nanomind::{
         run_log::{GraphText, KeepingLoader},
         trace::TraceFile,
     },
-    graphs::{Plan, Surroundings, check, parse_time},
+    graphs::{Plan, Source, Surroundings, check, parse_time},
     hal::{BatterySource, BatteryTrace},
 };
 
+#[cfg(feature = "gpu")]
+use nanomind::hal::gpu::GpuChoice;
 use report_to::ReportTo;
 
 use crate::{
@@ -138,7 +140,15 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
         None => machine,
     };
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
-    let (plan, text) = plan(&args, globals, &machine, &library)?;
+    let source = graph_file::read(&args.graph.graph)?;
+    let (machine, no_gpu) = match names_gpu(&args, &source.text) {
+        true => with_gpu(machine),
+        false => (machine, None),
+    };
+    let (plan, text) = plan(&args, source, globals, &machine, &library).map_err(|exit| match no_gpu {
+        Some(why) if exit.code() == Code::DeviceMissing => Exit::new(Code::DeviceMissing, why),
+        _ => exit,
+    })?;
     let mut governor = GovernorConfig { trace, ..GovernorConfig::default() };
     if let Some(battery) = &args.battery {
         governor.battery = BatterySource::Trace(match battery {
@@ -161,9 +171,34 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
     finish(&args, &running.wait())
 }
 
+/// Whether the graph or the command line names a graphics processor: else none is looked for.
+fn names_gpu(args: &Args, text: &str) -> bool {
+    let placed = args.graph.overrides().placements;
+    text.contains("\"gpu") || placed.iter().any(|(_, accelerator)| accelerator.starts_with("gpu"))
+}
+
+/// The machine with its graphics processor, or as it is and why there is none: a graph may do without.
+#[cfg(feature = "gpu")]
+fn with_gpu(machine: Machine) -> (Machine, Option<MachineError>) {
+    match machine.clone().with_gpu(&GpuChoice::Best, None) {
+        Ok(machine) => (machine, None),
+        Err(error) => (machine, Some(error)),
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn with_gpu(machine: Machine) -> (Machine, Option<MachineError>) {
+    (machine, None)
+}
+
 /// The graph, checked, and all of its text; models that are missing are fetched after asking.
-fn plan(args: &Args, globals: &Globals, machine: &Machine, library: &NodeLibrary) -> Result<(Plan, GraphText), Exit> {
-    let source = graph_file::read(&args.graph.graph)?;
+fn plan(
+    args: &Args,
+    source: Source,
+    globals: &Globals,
+    machine: &Machine,
+    library: &NodeLibrary,
+) -> Result<(Plan, GraphText), Exit> {
     let overrides = args.graph.overrides();
     let models = StoredModels::new(models::open_store(globals)?);
     let (for_graphs, loader) = (machine.for_graphs(), KeepingLoader::new(&GraphFiles));

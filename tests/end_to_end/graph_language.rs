@@ -636,7 +636,7 @@ fn a_graph_whose_model_has_only_to_be_pulled_is_sound_and_can_be_drawn() {
         assert_eq!(drawn.code, Some(0), "{}", drawn.stderr);
         assert!(drawn.stdout.starts_with(start), "{}", drawn.stdout);
     }
-    let missing = machine.run(["validate", "chat.ron", "--accelerators", "gpu"]);
+    let missing = machine.run(["validate", "chat.ron", "--accelerators", "npu"]);
     assert_eq!(missing.code, Some(69), "{}", missing.stderr);
     let unset = machine.run(["validate", "chat.ron", "--set", "temprature=0"]);
     assert_eq!(unset.code, Some(65), "{}", unset.stderr);

@@ -8,6 +8,8 @@ mod convert;
 mod custom_node;
 mod doctor;
 mod forecast;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod graph_language;
 mod model_store;
 mod run_chat;

@@ -49,7 +49,7 @@ pub(super) fn spec() -> NodeSpec {
     .output(PortSpec::new("text", PortType::Text, "The answer, piece by piece."))
     .output(PortSpec::new("tokens", PortType::Tokens, "The token ids of the answer, one by one."));
     with_fields(ports)
-        .runs_on(&[AcceleratorKind::Cpu])
+        .runs_on(&[AcceleratorKind::Cpu, AcceleratorKind::Gpu])
         .phases(&[Phase::Prefill, Phase::Decode])
         .memory(MemoryNeed::Model {
             field: "model".to_owned(),
