@@ -115,7 +115,7 @@ fn rows_of_a_slot_mean_what_their_tokens_mean_and_are_sent_once() {
     let mut sequence = Sequence::with_chunk(&model, 50, 17).unwrap();
     let found = model.prefill(&lane, &mut sequence, &segments, Logits::All).unwrap();
     let off = off(&expected, found);
-    assert!(off <= 1e-5, "off by {off:.2e}");
+    assert!(off <= 1e-4, "off by {off:.2e}");
     assert_eq!(pool.stats().copied_bytes, 30 * 4 * width as u64, "every row once");
 }
 
