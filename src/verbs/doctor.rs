@@ -51,8 +51,8 @@ impl From<Finding> for Offer {
     fn from(finding: Finding) -> Offer {
         let (missing, remedy) = finding.lack.map(|lack| (lack.missing, lack.remedy)).unzip();
         let mut found = finding.found;
-        if missing.is_none() && matches!(finding.kind, FindingKind::Gpu | FindingKind::Npu) {
-            found.push_str("; not used yet, this version computes on the cpu");
+        if missing.is_none() && finding.kind == FindingKind::Npu {
+            found.push_str("; not used yet, this version computes on processors and GPUs");
         }
         Offer { what: finding.kind.to_string(), ok: missing.is_none(), found, missing, remedy }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::adapter::{self, GpuAdapter, GpuChoice};
+use super::adapter::{self, GpuAdapter, GpuChoice, GpuKind};
 use super::error::GpuError;
 use super::now;
 use super::pipeline::Layouts;
@@ -50,9 +50,14 @@ impl Gpu {
             found.iter().enumerate().map(|(index, adapter)| adapter::describe(index, adapter, &instance)).collect();
         let index = choice.among(&described)?;
         let (adapter, described) = (found.swap_remove(index), described[index].clone());
+        let mut features = adapter.features() & FEATURES;
+        if described.kind == GpuKind::Discrete {
+            // A card would move every storage buffer into memory that the processor reaches, which is the slower one.
+            features.remove(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS);
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nanomind"),
-            required_features: adapter.features() & FEATURES,
+            required_features: features,
             required_limits: adapter.limits(),
             ..Default::default()
         };
