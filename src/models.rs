@@ -34,6 +34,11 @@ pub fn open_store(globals: &Globals) -> Result<Store, Exit> {
     Ok(Store::open(settings))
 }
 
+/// Where what was compiled for graphics processors is kept: beside the models.
+pub fn pipelines_folder(globals: &Globals) -> Result<PathBuf, Exit> {
+    Ok(open_store(globals)?.settings().home.join("pipelines"))
+}
+
 /// Reads a model reference from the command line.
 ///
 /// # Errors

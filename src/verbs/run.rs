@@ -142,7 +142,7 @@ pub fn run(args: Args, globals: &Globals, trace: Option<TraceFile>) -> Result<()
     let library = NodeLibrary::standard().map_err(Exit::failed)?;
     let source = graph_file::read(&args.graph.graph)?;
     let (machine, no_gpu) = match names_gpu(&args, &source.text) {
-        true => with_gpu(machine),
+        true => with_gpu(machine, &models::pipelines_folder(globals)?),
         false => (machine, None),
     };
     let (plan, text) = plan(&args, source, globals, &machine, &library).map_err(|exit| match no_gpu {
@@ -179,15 +179,15 @@ fn names_gpu(args: &Args, text: &str) -> bool {
 
 /// The machine with its graphics processor, or as it is and why there is none: a graph may do without.
 #[cfg(feature = "gpu")]
-fn with_gpu(machine: Machine) -> (Machine, Option<MachineError>) {
-    match machine.clone().with_gpu(&GpuChoice::Best, None) {
+fn with_gpu(machine: Machine, pipelines: &Path) -> (Machine, Option<MachineError>) {
+    match machine.clone().with_gpu(&GpuChoice::Best, Some(pipelines)) {
         Ok(machine) => (machine, None),
         Err(error) => (machine, Some(error)),
     }
 }
 
 #[cfg(not(feature = "gpu"))]
-fn with_gpu(machine: Machine) -> (Machine, Option<MachineError>) {
+fn with_gpu(machine: Machine, _: &Path) -> (Machine, Option<MachineError>) {
     (machine, None)
 }
 

@@ -1,7 +1,6 @@
 //! A graphics processor that is opened: one device with one queue.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +38,8 @@ const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::PIPELINE_CACHE);
 
 impl Gpu {
-    /// Opens an adapter. Compiled pipelines of earlier runs are taken from `cache`, a folder, if one is given.
+    /// Opens an adapter. Compiled pipelines of earlier runs are taken from `cache`, a folder, if one is given, and what this
+    /// run compiles is kept there when the last handle goes.
     ///
     /// # Errors
     /// There is no such adapter, or its driver does not open it.
@@ -94,14 +94,6 @@ impl Gpu {
         self.inner.device.destroy();
     }
 
-    /// Keeps the pipelines that were compiled for later runs, in the folder that it was opened with.
-    ///
-    /// # Errors
-    /// The folder or the file cannot be written.
-    pub fn save_pipelines(&self) -> io::Result<()> {
-        self.inner.cache.as_ref().map_or(Ok(()), PipelineCache::save)
-    }
-
     /// The flag that says whether it is lost.
     pub(crate) fn lost_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.inner.lost)
@@ -149,6 +141,15 @@ impl Gpu {
 
     pub(super) fn refused(&self, reason: String) -> GpuError {
         GpuError::Refused { adapter: self.inner.adapter.name.clone(), reason }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without it the next run compiles again, which is no reason to trouble this one.
+        if let Some(Err(error)) = self.cache.as_ref().map(PipelineCache::save) {
+            tracing::info!(%error, "compiled pipelines could not be kept");
+        }
     }
 }
 

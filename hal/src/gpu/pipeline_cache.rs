@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct PipelineCache {
     pub(super) cache: wgpu::PipelineCache,
     file: PathBuf,
+    /// What earlier runs left.
+    found: Option<Vec<u8>>,
 }
 
 impl PipelineCache {
@@ -17,20 +19,20 @@ impl PipelineCache {
             return None;
         }
         let file = folder.join(wgpu::util::pipeline_cache_key(&device.adapter_info())?);
-        let data = fs::read(&file).ok();
-        let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
+        let found = fs::read(&file).ok();
+        let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: found.as_deref(), fallback: true };
         // SAFETY: files of this name are written by `save` alone, whole or not at all, from what the same interface
         // gave for a device of the same maker and model; its header, which is checked, tells drivers and versions apart.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        Some(PipelineCache { cache, file })
+        Some(PipelineCache { cache, file, found })
     }
 
-    /// Writes down what there is, for later runs.
+    /// Writes down what there is, for later runs, unless they find it already.
     ///
     /// # Errors
     /// The folder or the file cannot be written.
     pub(super) fn save(&self) -> io::Result<()> {
-        let Some(data) = self.cache.get_data() else { return Ok(()) };
+        let Some(data) = self.cache.get_data().filter(|data| self.found.as_ref() != Some(data)) else { return Ok(()) };
         if let Some(folder) = self.file.parent() {
             fs::create_dir_all(folder)?;
         }

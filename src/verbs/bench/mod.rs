@@ -134,7 +134,7 @@ pub fn run(args: Args, globals: &Globals) -> Result<(), Exit> {
         threads => threads.iter().map(|threads| threads.get()).collect(),
     };
     let lanes = threads.iter().map(|threads| lane(*threads)).collect::<Result<Vec<Lane>, Exit>>()?;
-    let target = target(args.accelerator, args.isa)?;
+    let target = target(args.accelerator, args.isa, globals)?;
     let model = load(&args.model, target, lanes.iter().max_by_key(|lane| lane.threads()), globals)?;
     let clock = Clock::system();
     let runs = lanes.len() * args.n_depth.len() * workloads.len() * (args.repetitions as usize + 1);
@@ -178,13 +178,14 @@ fn lane(threads: usize) -> Result<Lane, Exit> {
 }
 
 /// Where an accelerator computes; a graphics processor is opened.
-fn target(accelerator: AcceleratorId, isa: Option<Isa>) -> Result<Target, Exit> {
+fn target(accelerator: AcceleratorId, isa: Option<Isa>, globals: &Globals) -> Result<Target, Exit> {
     match accelerator.kind() {
         AcceleratorKind::Cpu => Ok(isa.unwrap_or_else(Isa::detect).into()),
         #[cfg(feature = "gpu")]
         AcceleratorKind::Gpu => {
             let choice = accelerator.number().map_or(GpuChoice::Best, |number| GpuChoice::Index(number.into()));
-            Target::open_gpu(&choice, None).map_err(|error| Exit::new(Code::DeviceMissing, error))
+            let pipelines = models::pipelines_folder(globals)?;
+            Target::open_gpu(&choice, Some(&pipelines)).map_err(|error| Exit::new(Code::DeviceMissing, error))
         }
         _ => Err(Exit::new(Code::DeviceMissing, format!("{accelerator}: no models are computed there"))),
     }
