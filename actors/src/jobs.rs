@@ -10,7 +10,7 @@ use nanomind_hal::{Accelerator, AcceleratorId, Clock, JobClass, JobCost, JobLabe
 use crate::board::NodeEntry;
 use crate::energy::{Charge, EnergyBooks};
 use crate::error::NodeError;
-use crate::homes::Homes;
+use crate::homes::{Home, Homes};
 use crate::request::RequestId;
 use crate::shared::RunShared;
 use crate::tally::NodeTally;
@@ -89,6 +89,23 @@ impl Jobs {
     pub(crate) fn away(&self) -> Option<AcceleratorId> {
         let (near, assigned) = self.near.get().zip(self.assigned())?;
         (self.homes.of(near) != self.homes.of(assigned)).then_some(assigned)
+    }
+
+    /// Where the node is assigned to, as soon as that is there: while it is lost, this waits as a job does.
+    pub(crate) async fn assigned_and_there(&self) -> Result<AcceleratorId, NodeError> {
+        self.when_there(|| self.assigned()).await.map(|(id, _)| id)
+    }
+
+    /// Whether what is in the home of `accelerator` is lost with it.
+    pub(crate) fn is_lost_with(&self, accelerator: AcceleratorId) -> bool {
+        let lost = self.accelerators.get(&accelerator).is_some_and(Accelerator::is_lost);
+        lost && self.homes.of(accelerator) != Home::Shared
+    }
+
+    /// The accelerators of the run.
+    #[cfg(test)]
+    pub(crate) fn accelerators(&self) -> &Accelerators {
+        &self.accelerators
     }
 
     /// What the node works with is now in the home of `accelerator`: jobs go to accelerators of that home.

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nanomind_graphs::PlannedNode;
 use nanomind_hal::tabm::SlotPool;
-use nanomind_hal::{AcceleratorId, Clock, Timestamp};
+use nanomind_hal::{Clock, Timestamp};
 use parking_lot::Mutex;
 
 use crate::board::NodeEntry;
@@ -163,11 +163,6 @@ impl NodeContext {
     /// The way to the accelerator.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
-    }
-
-    /// Where weights are to be loaded that the node is going to work with.
-    pub(crate) fn place_of_weights(&self) -> Result<AcceleratorId, NodeError> {
-        self.jobs.assigned().ok_or_else(|| NodeError::NoAccelerator { node: self.name.to_string() })
     }
 
     /// The weights that nodes of this run share.

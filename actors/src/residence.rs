@@ -87,9 +87,13 @@ impl<W: Weights, S: 'static> Residence<W, S> {
         let (duty, clock) = (context.duty.clone(), context.clock().clone());
         let (store, source) = (context.weights().clone(), self.source.clone());
         let underway = Underway { home: self.home.clone(), source, duty, clock, store, turn };
-        let at = context.place_of_weights()?;
-        if !self.follows && self.home.stages.get() == 1 {
-            self.home.release_elsewhere(context.weights(), at);
+        let at = context.jobs().assigned_and_there().await?;
+        let homes = context.weights().homes();
+        let gone = |held: &Held<W, S>| context.jobs().is_lost_with(held.at);
+        let elsewhere = |held: &Held<W, S>| !self.follows && homes.of(held.at) != homes.of(at);
+        let useless = self.home.held.borrow().as_ref().is_some_and(|held| gone(held) || elsewhere(held));
+        if useless && self.home.stages.get() == 1 {
+            self.home.release(context.weights());
         }
         let held = self.home.held.borrow().as_ref().map(|held| (held.weights.clone(), held.at));
         let (weights, at) = match held {
@@ -158,14 +162,6 @@ impl<W: Weights, S: 'static> Home<W, S> {
         self.idle.send_replace(None);
         drop(self.held.take());
         store.recount();
-    }
-
-    /// Releases weights that are in another home than that of `at`.
-    fn release_elsewhere(&self, store: &WeightStore, at: AcceleratorId) {
-        let homes = store.homes();
-        if self.held.borrow().as_ref().is_some_and(|held| homes.of(held.at) != homes.of(at)) {
-            self.release(store);
-        }
     }
 
     /// Releases the weights whenever they were idle for longer than the duty of the moment lets them.

@@ -45,6 +45,21 @@ pub(crate) type Body = Rc<dyn Fn(NodeContext) -> LocalBoxFuture<'static, Result<
 /// Runs bodies as nodes of one graph, each with an output into the next one, in the order given, over edges that hold one
 /// packet; the last ends in a sink.
 pub(crate) fn run(bodies: Vec<Body>) -> RunReport {
+    let (library, graph) = chain(bodies);
+    run_graph(&library, &graph)
+}
+
+/// As [`run`], on a device each of whose accelerators has memory of its own.
+pub(crate) fn run_with_own_memory(bodies: Vec<Body>) -> RunReport {
+    let (library, graph) = chain(bodies);
+    let profile = Arc::new(DeviceProfile::find("rk3588").unwrap());
+    let own: Vec<_> = profile.accelerators.iter().map(|accelerator| accelerator.id).collect();
+    let (machine, runtime) = Machine::simulated(profile, SystemTime::UNIX_EPOCH).unwrap();
+    run_graph_on(machine.with_own_memory(own), runtime, &library, &graph)
+}
+
+/// Nodes with these bodies, and the graph that joins them.
+fn chain(bodies: Vec<Body>) -> (NodeLibrary, String) {
     let mut library = NodeLibrary::empty();
     let (mut nodes, mut edges) = (String::new(), String::new());
     let count = bodies.len();
@@ -69,7 +84,7 @@ pub(crate) fn run(bodies: Vec<Body>) -> RunReport {
         Ok(())
     };
     library.register(NodeSpec::sink("End", "The end.").input(text()), move |_| Ok(end)).unwrap();
-    run_graph(&library, &format!(r#"nodes: {{ {nodes} "end": End() }}, edges: [{edges}]"#))
+    (library, format!(r#"nodes: {{ {nodes} "end": End() }}, edges: [{edges}]"#))
 }
 
 fn text() -> PortSpec {
@@ -80,6 +95,16 @@ fn text() -> PortSpec {
 pub(crate) fn run_graph(library: &NodeLibrary, nodes_and_edges: &str) -> RunReport {
     let profile = Arc::new(DeviceProfile::find("rk3588").unwrap());
     let (machine, runtime) = Machine::simulated(profile, SystemTime::UNIX_EPOCH).unwrap();
+    run_graph_on(machine, runtime, library, nodes_and_edges)
+}
+
+/// As [`run_graph`], on this machine.
+pub(crate) fn run_graph_on(
+    machine: Machine,
+    runtime: tokio::runtime::Runtime,
+    library: &NodeLibrary,
+    nodes_and_edges: &str,
+) -> RunReport {
     let offered = machine.for_graphs();
     let surroundings =
         Surroundings { registry: library.registry(), loader: &NoFiles, models: &NoModels, machine: &offered };

@@ -10,7 +10,7 @@ use crate::RunReport;
 use crate::duty::Duty;
 use crate::jobs::JobSpec;
 use crate::packet::Packet;
-use crate::virtual_stage::{Diary, body, run};
+use crate::virtual_stage::{Diary, body, run, run_with_own_memory};
 use crate::weights::WeightBytes;
 
 const MEGABYTES: u64 = 30 << 20;
@@ -239,4 +239,21 @@ fn the_device_stands_by_when_nothing_is_asked_and_nothing_is_in_memory_and_wakes
     let energy = report.energy.unattributed.amount().unwrap().joules();
     let (awake, standby) = (4.5 * (report.seconds - standby.seconds), 1.5 * standby.seconds);
     assert!((energy - awake - standby).abs() < 0.01, "{energy} J, expected {awake} J and {standby} J");
+}
+
+#[test]
+fn weights_that_were_lost_with_their_device_are_loaded_where_the_node_works_next() {
+    let report = run_with_own_memory(vec![body(|context| async move {
+        let source = WeightSource::simulated("one", "all", MEGABYTES, JobCost { flops: 0, bytes: MEGABYTES });
+        let residence: Residence<WeightBytes> = Residence::following(source);
+        drop(residence.enter(&context).await?);
+        let first = context.jobs().place().unwrap();
+        work(&context).await?;
+        context.jobs().accelerators()[&first].set_lost(true);
+        drop(residence.enter(&context).await?);
+        work(&context).await?;
+        assert_ne!(context.jobs().place().unwrap(), first);
+        Ok(())
+    })]);
+    assert_eq!(loads(&report), 2);
 }
