@@ -4,24 +4,8 @@ use nanomind_actors::report::{AnswerReport, NodeReport, RunEnd};
 use nanomind_actors::{RunOptions, RunReport, Runtime};
 use nanomind_hal::{AcceleratorId, AcceleratorKind, Phase};
 
-use super::language::{check_with_files, fixture};
+use super::language::{chat, check_with_files};
 use super::stage::Stage;
-
-fn chat(words: &str, fields: &str, placement: &str) -> String {
-    format!(
-        r#"Graph(
-            name: "chat",
-            nodes: {{
-                "words": Words(text: "{words}"),
-                "mind":  Llm(model: "{}", context: 256, temperature: 0, {fields}),
-                "reply": Keep(),
-            }},
-            edges: [("words.text", "mind.prompt"), ("mind.text", "reply.text")],
-            placement: {{ "mind": {placement} }},
-        )"#,
-        fixture("language_llama_gqa_f32.gguf")
-    )
-}
 
 /// A run on a machine whose second group of cores has memory of its own.
 fn run(graph: &str, migrate_every: Option<u64>) -> RunReport {

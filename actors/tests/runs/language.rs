@@ -43,7 +43,8 @@ fn answers(report: &RunReport) -> Vec<&AnswerReport> {
     report.answers().map(|(_, answer)| answer).collect()
 }
 
-fn chat(words: &str, fields: &str, placement: &str) -> String {
+/// A graph that asks a small model a question for each of `words`.
+pub fn chat(words: &str, fields: &str, placement: &str) -> String {
     format!(
         r#"Graph(
             name: "chat",
